@@ -1,0 +1,3 @@
+//! The `packshot` command.
+
+fn main() {}

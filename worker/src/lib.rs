@@ -1,0 +1,9 @@
+//! Packshot's worker as a library: what happens inside one job. Inspect the reference,
+//! make a candidate, review it against the reference, edit the weak area, and assemble
+//! the accepted images of a SKU into one consistent set.
+
+pub mod assemble;
+pub mod edit;
+pub mod generate;
+pub mod inspect;
+pub mod review;
