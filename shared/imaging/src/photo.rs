@@ -1,7 +1,7 @@
 //! The types that every other module speaks: a decoded photo, a cut-out, a rectangle.
 
 use image::{GrayImage, RgbImage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A rectangle in pixels; `w` and `h` are at least 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -48,7 +48,7 @@ pub struct PhotoInfo {
 }
 
 /// File formats that are read.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// JPEG.

@@ -77,7 +77,10 @@ impl Sku {
         }
         let short: String = plain.trim_matches(['.', '-']).chars().take(60).collect();
         let digest = blake3::hash(self.0.as_bytes()).to_hex();
-        if short.is_empty() { format!("sku-{}", &digest[..10]) } else { format!("{short}-{}", &digest[..10]) }
+        // Windows takes `nul.txt` for the device too, whatever follows the dot.
+        let prefix = if device || short.is_empty() { "sku-" } else { "" };
+        let dash = if short.is_empty() { "" } else { "-" };
+        format!("{prefix}{short}{dash}{}", &digest[..10])
     }
 }
 
@@ -239,7 +242,10 @@ mod tests {
         assert_eq!(slugs.len(), hostile.len());
         for slug in slugs {
             assert!(
-                slug.len() <= 80 && !slug.contains(['/', '\\']) && !slug.starts_with('.') && slug != "con",
+                slug.len() <= 80
+                    && !slug.contains(['/', '\\'])
+                    && !slug.starts_with('.')
+                    && !["con", "nul", "com1"].contains(&slug.split('.').next().unwrap()),
                 "{slug}"
             );
         }
