@@ -1,1 +1,7 @@
-//! Placeholder, replaced by its owner.
+//! The runtime of Packshot: what moves documents on. Ports to the world, the drive loop
+//! of one job, the loops that consume, dispatch and sweep, and memory adapters that are
+//! products of their own. Decides nothing: that is `packshot-pipeline`.
+
+pub mod clock;
+pub mod port;
+pub mod work;

@@ -1,0 +1,18 @@
+//! The ports: what the runtime needs of the world, as narrow traits with their contracts.
+//!
+//! Every adapter passes the suite in [`crate::conformance`]. Policy (timeouts, retries,
+//! limits) is added by wrapping an adapter, never by flags in it.
+
+mod broker;
+mod coordinator;
+mod objects;
+
+pub use broker::{Acked, Broker, BrokerError, BrokerFault, Consumer, Delivery, Message, Receipt};
+pub use coordinator::{
+    BatchControl, Commit, Coordinator, CoordinatorError, CoordinatorFault, Created, Depth, Running, Version,
+    Versioned,
+};
+pub use objects::{BadKey, ObjectInfo, Objects, ObjectsError, ObjectsFault, Put, check_key};
+
+/// Whatever lies behind a port's error.
+pub type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
