@@ -96,7 +96,7 @@ impl DelimitedRows {
         let mut at = 0;
         loop {
             if at >= ROW_BYTES_MAX {
-                return if row.state == State::Quoted { self.unclosed(row) } else { self.too_long(row) };
+                return if row.state == State::Quoted { self.unclosed(row) } else { self.too_long(&row) };
             }
             let Some(byte) = self.window.byte(at)? else {
                 if row.state == State::Quoted {
@@ -206,7 +206,7 @@ impl DelimitedRows {
     }
 
     /// Skips the rest of a line that is longer than a row may be.
-    fn too_long(&mut self, row: Row) -> io::Result<RawRow> {
+    fn too_long(&mut self, row: &Row) -> io::Result<RawRow> {
         let first_line = self.line;
         self.window.consume(ROW_BYTES_MAX);
         let mut ended_by = None;

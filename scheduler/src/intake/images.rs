@@ -261,7 +261,9 @@ mod tests {
     fn indexed(files: &[&str], skus: &[&str]) -> (tempfile::TempDir, Images) {
         let (dir, mut images) = folder(files);
         let mut names = SkuNames::default();
-        skus.iter().for_each(|sku| names.insert(sku));
+        for sku in skus {
+            names.insert(sku);
+        }
         images.build_index(&names);
         (dir, images)
     }

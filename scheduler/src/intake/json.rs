@@ -126,7 +126,7 @@ impl JsonRows {
 
     /// Consumes `count` seen bytes and counts their lines.
     fn take(&mut self, count: usize) {
-        self.line += self.window.seen(count).iter().filter(|b| **b == b'\n').count() as u64;
+        self.line += self.window.seen(count).split(|b| *b == b'\n').count() as u64 - 1;
         self.window.consume(count);
     }
 

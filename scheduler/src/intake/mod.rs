@@ -6,10 +6,12 @@
 //! references, and bringing them into the object store is a later step.
 
 mod delimited;
+pub mod fetch;
 mod images;
 mod json;
 mod product;
 mod profile;
+pub mod references;
 mod shopify;
 mod source;
 mod table;

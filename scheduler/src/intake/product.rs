@@ -44,7 +44,7 @@ pub(crate) fn from_rows(table: &Table, memory: &mut Memory, rows: Vec<RawRow>) -
         let mut images = draft.images_of(Field::VariantImage, &all);
         images.extend(draft.images_of(Field::Images, &all));
         draft.warn_of_other_titles();
-        let product = draft.finish(&sku, images, String::new());
+        let product = draft.finish(&sku, images, "");
         (product, draft.warnings)
     };
     Entry { rows, product, warnings }
@@ -128,13 +128,13 @@ impl<'a> Draft<'a> {
         &mut self,
         sku: &str,
         images: Vec<Named>,
-        title_suffix: String,
+        title_suffix: &str,
     ) -> Result<Product, RowError> {
         let line = self.line();
         let sku = self.checked_sku(sku)?;
         let references = self.references(&sku, images)?;
         let mut title = self.short(Field::Title);
-        title.push_str(&title_suffix);
+        title.push_str(title_suffix);
         let description = self.find(Field::Description).map_or("", |(text, _, _)| text);
         let product = Product {
             title,

@@ -105,16 +105,17 @@ impl<'a> Group<'a> {
         let mine: Vec<String> = images.iter().map(|named| named.text.clone()).collect();
         let differ = self.variant_images.len() > 1 && !mine.is_empty();
         let shared = self.images.iter().filter(|named| {
-            !mine.contains(&named.text) && !(differ && self.variant_images.contains(&named.text))
+            let of_another = differ && self.variant_images.contains(&named.text);
+            !mine.contains(&named.text) && !of_another
         });
         images.extend(shared.cloned());
-        let suffix = if self.variants > 1 { self.options_text(mapping, own) } else { String::new() };
+        let suffix = if self.variants > 1 { options_text(mapping, own) } else { String::new() };
         let rows: Vec<&RawRow> = match self.parent {
             Some(parent) if !std::ptr::eq(parent, own) => vec![own, parent],
             _ => vec![own],
         };
         let mut draft = Draft::new(table, memory, &rows);
-        let mut product = draft.finish(&sku, images, suffix);
+        let mut product = draft.finish(&sku, images, &suffix);
         if let Ok(product) = &mut product {
             product.group = Some(self.handle.to_owned()).filter(|handle| !handle.is_empty());
             for (words, text) in
@@ -138,14 +139,14 @@ impl<'a> Group<'a> {
             (words.contains(&name.as_str()) && !value.is_empty()).then(|| short_text(value))
         })
     }
+}
 
-    /// " – Navy / L".
-    fn options_text(&self, mapping: &Mapping, own: &RawRow) -> String {
-        let values = OPTIONS.iter().map(|(_, value)| mapping.text(*value, &own.cells));
-        let values: Vec<String> =
-            values.filter(|v| !v.is_empty() && *v != "Default Title").map(short_text).collect();
-        if values.is_empty() { String::new() } else { format!(" – {}", values.join(" / ")) }
-    }
+/// " – Navy / L".
+fn options_text(mapping: &Mapping, own: &RawRow) -> String {
+    let values = OPTIONS.iter().map(|(_, value)| mapping.text(*value, &own.cells));
+    let values: Vec<String> =
+        values.filter(|v| !v.is_empty() && *v != "Default Title").map(short_text).collect();
+    if values.is_empty() { String::new() } else { format!(" – {}", values.join(" / ")) }
 }
 
 /// The images of a field's columns in one row; an export has one address in a cell.

@@ -254,7 +254,7 @@ pub(crate) fn gtin(text: &str) -> Gtin {
         .enumerate()
         .map(|(place, b)| u32::from(b - b'0') * if place % 2 == 1 { 3 } else { 1 })
         .sum();
-    if sum % 10 != 0 || digits.bytes().all(|b| b == b'0') {
+    if !sum.is_multiple_of(10) || digits.bytes().all(|b| b == b'0') {
         return Gtin::Bad("the check digit does not fit");
     }
     match digits.len() {

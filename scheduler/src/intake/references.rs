@@ -1,0 +1,224 @@
+//! Puts a product's reference photos into the object store, one at a time: read or
+//! fetched under limits, recognised by content, named by digest.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use packshot_pipeline::catalog::{Product, Reference, ReferenceSource};
+use packshot_pipeline::ids::Digest;
+use packshot_runtime::port::{Objects, ObjectsError};
+
+use super::fetch::Fetcher;
+
+/// Bytes of a local photo; as much as a decoder takes.
+pub const FILE_BYTES_MAX: u64 = 200 * 1024 * 1024;
+
+/// A product's references after they were looked at.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct PutReferences {
+    /// Those in the object store, in the catalog's order, each content once.
+    pub stored: Vec<Reference>,
+    /// Those that are not, and why.
+    pub problems: Vec<ReferenceProblem>,
+}
+
+/// A reference that cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct ReferenceProblem {
+    /// File name or address as the catalog has it.
+    pub name: String,
+    /// What is wrong: lower case, no full stop.
+    pub reason: String,
+}
+
+impl std::fmt::Display for ReferenceProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.reason)
+    }
+}
+
+/// Brings every reference of `product` into `objects`. One that fails is a problem and
+/// stops nothing; an error is the object store's. `images_root` is
+/// [`Catalog::images_root`](super::Catalog::images_root).
+pub async fn put_references(
+    objects: &dyn Objects,
+    fetcher: &Fetcher,
+    images_root: &Path,
+    product: &Product,
+) -> Result<PutReferences, ObjectsError> {
+    let mut put = PutReferences::default();
+    for source in &product.references {
+        let (name, bytes) = match source {
+            ReferenceSource::File(path) => {
+                let name = path.display().to_string();
+                let (root, path) = (images_root.to_owned(), path.clone());
+                let read = tokio::task::spawn_blocking(move || read_below(&root, &path)).await;
+                (name, read.unwrap_or_else(|_| Err("reading was interrupted".to_owned())))
+            }
+            ReferenceSource::Url(url) => {
+                let fetched = fetcher.get(url).await.map_err(|error| error.to_string());
+                (without_query(url), fetched)
+            }
+        };
+        let problem = match bytes {
+            Ok(bytes) => match put_one(objects, &name, bytes).await? {
+                Ok(reference) => {
+                    if put.stored.iter().all(|known| known.digest != reference.digest) {
+                        put.stored.push(reference);
+                    }
+                    continue;
+                }
+                Err(reason) => reason,
+            },
+            Err(reason) => reason,
+        };
+        put.problems.push(ReferenceProblem { name, reason: problem });
+    }
+    Ok(put)
+}
+
+async fn put_one(
+    objects: &dyn Objects,
+    name: &str,
+    bytes: Bytes,
+) -> Result<Result<Reference, String>, ObjectsError> {
+    let extension = match extension_of(&bytes) {
+        Ok(extension) => extension,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let reference =
+        Reference { digest: Digest::of(&bytes), extension: extension.to_owned(), name: name.to_owned() };
+    let key = reference.object_key();
+    let size_bytes = bytes.len() as u64;
+    if objects.head(&key).await?.is_none_or(|info| info.size_bytes != size_bytes) {
+        objects.put(&key, bytes).await?;
+    }
+    Ok(Ok(reference))
+}
+
+/// The usual file extension of the image that `bytes` begin, whatever it is called.
+fn extension_of(bytes: &[u8]) -> Result<&'static str, String> {
+    use image::ImageFormat as F;
+    if bytes.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    let known = [
+        (F::Jpeg, "jpg"),
+        (F::Png, "png"),
+        (F::WebP, "webp"),
+        (F::Gif, "gif"),
+        (F::Tiff, "tiff"),
+        (F::Bmp, "bmp"),
+    ];
+    let format = image::guess_format(bytes).ok();
+    known.iter().find(|(f, _)| Some(*f) == format).map(|(_, extension)| *extension).ok_or_else(|| {
+        "not an image that can be read (JPEG, PNG, WebP, GIF, TIFF or BMP by its content)".to_owned()
+    })
+}
+
+/// Reads a file below `root`; links that lead out are refused again, as the file may have
+/// changed since the catalog was read.
+fn read_below(root: &Path, path: &Path) -> Result<Bytes, String> {
+    let full: PathBuf = root.join(path);
+    let real = full.canonicalize().map_err(|error| format!("cannot read the file: {error}"))?;
+    if !real.starts_with(root) {
+        return Err("leads outside the images folder".to_owned());
+    }
+    let file = std::fs::File::open(&real).map_err(|error| format!("cannot read the file: {error}"))?;
+    let meta = file.metadata().map_err(|error| format!("cannot read the file: {error}"))?;
+    if !meta.is_file() {
+        return Err("not a file".to_owned());
+    }
+    let mut bytes = Vec::with_capacity(meta.len().min(FILE_BYTES_MAX) as usize);
+    let mut limited = file.take(FILE_BYTES_MAX + 1);
+    limited.read_to_end(&mut bytes).map_err(|error| format!("cannot read the file: {error}"))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("the file is larger than {} MiB", FILE_BYTES_MAX / 1024 / 1024));
+    }
+    Ok(bytes.into())
+}
+
+/// A query may hold a signature or a key, which belongs in no report.
+fn without_query(url: &str) -> String {
+    url.split(['?', '#']).next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use packshot_runtime::port::{ObjectInfo, Put};
+
+    use super::super::Catalog;
+    use super::super::fetch::FetchLimits;
+    use super::*;
+
+    #[derive(Default)]
+    struct Shelf(Mutex<BTreeMap<String, Bytes>>);
+
+    #[async_trait]
+    impl Objects for Shelf {
+        async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectsError> {
+            let before = self.0.lock().unwrap().insert(key.to_owned(), bytes);
+            assert!(before.is_none(), "{key} is put once");
+            Ok(())
+        }
+        async fn put_if_absent(&self, _: &str, _: Bytes) -> Result<Put, ObjectsError> {
+            unimplemented!("not used")
+        }
+        async fn get(&self, _: &str, _: u64) -> Result<Option<Bytes>, ObjectsError> {
+            unimplemented!("not used")
+        }
+        async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, ObjectsError> {
+            Ok(self.0.lock().unwrap().get(key).map(|b| ObjectInfo { size_bytes: b.len() as u64 }))
+        }
+        async fn list(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<String>, ObjectsError> {
+            unimplemented!("not used")
+        }
+        async fn url(&self, _: &str, _: u64) -> Result<Option<String>, ObjectsError> {
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn good_photos_are_stored_once_and_bad_ones_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let png = b"\x89PNG\r\n\x1a\n and more";
+        let files: [(&str, &[u8]); 5] = [
+            ("a.jpg", png),
+            ("b.png", png),
+            ("empty.jpg", b""),
+            ("text.jpg", b"hello"),
+            ("c.gif", b"GIF89a.."),
+        ];
+        for (name, bytes) in files {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let catalog = dir.path().join("c.csv");
+        let images = "a.jpg|b.png|empty.jpg|text.jpg|c.gif|http://127.0.0.1:1/x?key=secret";
+        std::fs::write(&catalog, format!("sku,image\na,{images}\n")).unwrap();
+        let mut catalog = Catalog::open(&catalog, None).unwrap();
+        let product = catalog.next().unwrap().product.unwrap();
+        let (shelf, fetcher) = (Shelf::default(), Fetcher::new(FetchLimits::DEFAULT));
+        for _again in 0..2 {
+            let put = put_references(&shelf, &fetcher, catalog.images_root(), &product).await.unwrap();
+            let stored: Vec<_> = put.stored.iter().map(|r| (r.name.as_str(), r.extension.as_str())).collect();
+            assert_eq!(stored, [("a.jpg", "png"), ("c.gif", "gif")]);
+            let problems: Vec<_> = put.problems.iter().map(ToString::to_string).collect();
+            assert_eq!(problems.len(), 3, "{problems:?}");
+            assert_eq!(problems[0], "empty.jpg: the file is empty");
+            assert!(problems[1].starts_with("text.jpg: not an image"));
+            assert!(problems[2].contains("private network") && !problems[2].contains("secret"));
+        }
+        let keys: Vec<String> = shelf.0.lock().unwrap().keys().cloned().collect();
+        assert!(keys.contains(&put_key(png)) && keys.len() == 2, "{keys:?}");
+    }
+
+    fn put_key(bytes: &[u8]) -> String {
+        format!("references/{}.png", Digest::of(bytes))
+    }
+}
