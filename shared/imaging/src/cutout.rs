@@ -6,10 +6,16 @@
 
 use image::{GrayImage, RgbImage};
 
+use crate::blur::Plane;
+use crate::colour::{LabImage, ciede2000, lab_image};
 use crate::mask;
 use crate::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
+use crate::resize::{resize_gray, resize_rgb};
+use crate::segment::coarse::{self, Coarse};
+use crate::segment::matte::{Guide, matte};
 use crate::segment::spread::spread;
 use crate::segment::supplied;
+use crate::segment::surface::median;
 
 /// What to accept as a cut-out.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -57,7 +63,7 @@ pub fn cut_out(photo: &Photo, options: &CutoutOptions) -> Result<Cutout, CutoutE
         Some(alpha) if alpha.dimensions() == photo.rgb.dimensions() && is_cutout(alpha) => {
             from_supplied(&photo.rgb, alpha)
         }
-        Some(_) | None => from_opaque(&photo.rgb, options),
+        Some(_) | None => from_opaque(&photo.rgb, *options),
     }
 }
 
@@ -110,21 +116,148 @@ fn from_supplied(rgb: &RgbImage, alpha: &GrayImage) -> Result<Cutout, CutoutErro
     Ok(Cutout { foreground, alpha: split.alpha, shadow: split.shadow, quality })
 }
 
-fn from_opaque(_rgb: &RgbImage, _options: &CutoutOptions) -> Result<Cutout, CutoutError> {
-    Err(CutoutError::Uncertain { why: "the photo has no alpha channel".into() })
+/// Pixels of the reduced photo on which product and background are told apart.
+const COARSE_PIXELS: f32 = 262_144.0;
+
+fn from_opaque(rgb: &RgbImage, options: CutoutOptions) -> Result<Cutout, CutoutError> {
+    let (w, h) = rgb.dimensions();
+    let scale = (COARSE_PIXELS / (w as f32 * h as f32)).sqrt().min(1.0);
+    let (cw, ch) = (((w as f32 * scale) as u32).max(1), ((h as f32 * scale) as u32).max(1));
+    let small = resize_rgb(rgb, cw, ch);
+    let image = lab_image(&small);
+    let coarse = coarse::segment(&image).ok_or(CutoutError::NoProduct)?;
+    if coarse.agreement < options.agreement_min {
+        let percent = (coarse.agreement * 100.0).round();
+        return Err(CutoutError::Uncertain {
+            why: format!("two independent segmentations agree on only {percent} % of the product"),
+        });
+    }
+    let product = as_mask(&coarse.product, cw, ch);
+    let outline = signed_distance(&product, 1.0 / scale);
+    let guide = Guide {
+        outline: &outline,
+        unsure: &vec![false; coarse.product.len()],
+        band: (2.0 / scale).max(2.5),
+        noise: coarse.background.noise * 2.5,
+        plain: coarse::plainness(&coarse.background),
+    };
+    let matte = matte(rgb, &guide);
+    let quality = CutoutQuality {
+        source: CutoutSource::Segmented,
+        agreement: coarse.agreement,
+        edge_contrast: edge_contrast(&image, &product),
+        border_contact: border_contact(&matte.alpha),
+        clutter: coarse.clutter,
+        soft_share: soft_share(&matte.alpha),
+        parts: parts(&matte.alpha),
+    };
+    let foreground = extend(matte.foreground, &matte.alpha, mask::SET / 2);
+    let shadow = shadow_layer(&image, &coarse, w, h);
+    Ok(Cutout { foreground, alpha: matte.alpha, shadow, quality })
+}
+
+fn as_mask(on: &[bool], w: u32, h: u32) -> GrayImage {
+    let pixels = on.iter().map(|&on| if on { 255 } else { 0 }).collect();
+    GrayImage::from_raw(w, h, pixels).unwrap_or_default()
+}
+
+/// Distance to the outline, positive inside, times `unit`.
+fn signed_distance(mask: &GrayImage, unit: f32) -> Plane {
+    let outside = mask::distance_outside(mask);
+    // Distances end at pixel centres, the outline runs half a pixel before them.
+    let signed = |inside: f32, outside: f32| (if inside > 0.0 { inside - 0.5 } else { 0.5 - outside }) * unit;
+    mask::distance_inside(mask).zip(&outside, signed)
+}
+
+/// Median CIEDE2000 between the colours a little inside and a little outside the outline.
+fn edge_contrast(image: &LabImage, product: &GrayImage) -> f32 {
+    let (w, h) = (image.width as usize, image.height as usize);
+    let on = |at: usize| product.as_raw()[at] >= mask::SET;
+    let mut steps = Vec::new();
+    for at in 0..image.l.len() {
+        let (x, y) = (at % w, at / w);
+        for (dx, dy) in [(4, 0), (0, 4)] {
+            if x + dx < w && y + dy < h {
+                let (middle, far) = (at + dx / 2 + dy / 2 * w, at + dx + dy * w);
+                let edge = on(middle) != on(middle - dx / 4 - dy / 4 * w);
+                if edge && on(at) != on(far) {
+                    steps.push(ciede2000(image.at(at), image.at(far)));
+                }
+            }
+        }
+    }
+    median(steps)
+}
+
+/// The photo's own shadow as a factor on the background, smoothed; `None` on backgrounds too
+/// busy to tell, or without any.
+fn shadow_layer(image: &LabImage, coarse: &Coarse, w: u32, h: u32) -> Option<GrayImage> {
+    if coarse::plainness(&coarse.background) < 0.5 || !coarse.shadow.iter().any(|&s| s) {
+        return None;
+    }
+    let width = image.width as usize;
+    let mut values: Vec<[u8; 1]> = Vec::with_capacity(image.l.len());
+    for (at, &l) in image.l.iter().enumerate() {
+        let clear = coarse.background.surface.at(at % width, at / width)[0];
+        let ratio = if coarse.shadow[at] { l / clear.max(1.0) } else { 1.0 };
+        values.push([(ratio.clamp(0.0, 1.0) * 255.0) as u8]);
+    }
+    let mut known: Vec<u8> = coarse.product.iter().map(|&p| if p { 0 } else { 255 }).collect();
+    let targets = (0..known.len()).filter(|&at| known[at] == 0).collect();
+    spread(&mut values, &mut known, width, targets, 48);
+    for (value, known) in values.iter_mut().zip(known) {
+        if known == 0 {
+            *value = [255];
+        }
+    }
+    let layer = GrayImage::from_raw(image.width, image.height, values.into_flattened())?;
+    Some(resize_gray(&mask::feather(&layer, 1.5), w, h))
 }
 
 /// Continues colours from the pixels covered at least `known` outwards, and paints the rest
 /// black.
 fn extend(mut rgb: RgbImage, alpha: &GrayImage, known: u8) -> RgbImage {
-    let solid = mask::threshold(alpha, known);
-    let values = rgb.as_raw().as_chunks::<3>().0.to_vec();
-    let (values, reached) = spread(values, solid.as_raw(), alpha.width() as usize, MARGIN);
-    let pixels = rgb.as_mut().as_chunks_mut::<3>().0.iter_mut();
-    for (pixel, (value, reached)) in pixels.zip(values.into_iter().zip(reached)) {
-        *pixel = if reached > 0 { value } else { [0; 3] };
+    let width = alpha.width() as usize;
+    let mut state: Vec<u8> = alpha.as_raw().iter().map(|&a| if a >= known { 255 } else { 0 }).collect();
+    let targets = near(&state, width, MARGIN as usize);
+    let values = rgb.as_mut().as_chunks_mut::<3>().0;
+    spread(values, &mut state, width, targets, MARGIN);
+    for (pixel, known) in values.iter_mut().zip(state) {
+        if known == 0 {
+            *pixel = [0; 3];
+        }
     }
     rgb
+}
+
+/// Pixels that are 0 themselves but have others within a square of `radius` px.
+fn near(state: &[u8], width: usize, radius: usize) -> Vec<usize> {
+    let Some(height) = state.len().checked_div(width) else { return Vec::new() };
+    let mut rows = vec![0_u8; state.len()];
+    for (row, line) in rows.chunks_exact_mut(width).zip(state.chunks_exact(width)) {
+        let mut until = 0;
+        for x in 0..width + radius {
+            if x < width && line[x] > 0 {
+                until = x + 2 * radius + 1;
+            }
+            if x >= radius && x < until {
+                row[x - radius] = 1;
+            }
+        }
+    }
+    let mut until = vec![0_usize; width];
+    let mut found = Vec::new();
+    for y in 0..height + radius {
+        for x in 0..width {
+            if y < height && rows[y * width + x] > 0 {
+                until[x] = y + 2 * radius + 1;
+            }
+            if y >= radius && y < until[x] && state[(y - radius) * width + x] == 0 {
+                found.push((y - radius) * width + x);
+            }
+        }
+    }
+    found
 }
 
 /// Share of the frame's outermost pixels that are product.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use image::{GrayImage, Luma};
 
+use crate::blur::{Plane, gaussian};
 use crate::photo::Rect;
 
 /// Coverage from which a pixel counts as set.
@@ -194,6 +195,26 @@ pub fn close(mask: &GrayImage, radius: u32) -> GrayImage {
     erode(&dilate(mask, radius), radius)
 }
 
+/// The mask with its edges softened by a Gaussian of `sigma` px.
+pub fn feather(mask: &GrayImage, sigma: f32) -> GrayImage {
+    if mask.as_raw().is_empty() || sigma.is_nan() || sigma <= 0.0 {
+        return mask.clone();
+    }
+    gaussian(&Plane::from_gray(mask), sigma).to_gray()
+}
+
+/// For every set pixel the Euclidean distance in px to the nearest pixel that is not set, 0
+/// elsewhere; the frame's outside does not count. All pixels set: the frame's diagonal.
+pub fn distance_inside(mask: &GrayImage) -> Plane {
+    distance(mask, false)
+}
+
+/// For every pixel that is not set the Euclidean distance in px to the nearest set pixel, 0
+/// elsewhere. Nothing set: the frame's diagonal.
+pub fn distance_outside(mask: &GrayImage) -> Plane {
+    distance(mask, true)
+}
+
 /// Background enclosed by set pixels: what cannot reach the frame's edge through unset pixels
 /// (4-connected).
 pub fn holes(mask: &GrayImage) -> GrayImage {
@@ -256,6 +277,15 @@ fn zip(a: &GrayImage, b: &GrayImage, join: impl Fn(u8, u8) -> u8) -> GrayImage {
         let other = b.get_pixel_checked(x, y).map_or(0, |p| p.0[0]);
         Luma([join(a.get_pixel(x, y).0[0], other)])
     })
+}
+
+fn distance(mask: &GrayImage, to_set: bool) -> Plane {
+    let diagonal = (mask.width() as f32).hypot(mask.height() as f32);
+    let mut data = squared_distance(mask, to_set);
+    for value in &mut data {
+        *value = value.sqrt().min(diagonal);
+    }
+    Plane { width: mask.width(), height: mask.height(), data }
 }
 
 /// Squared Euclidean distance of every pixel to the nearest set (or unset) one: Felzenszwalb
@@ -402,9 +432,24 @@ mod tests {
         let empty = GrayImage::new(0, 0);
         assert_eq!(area(&close(&dilate(&erode(&empty, 3), 2), 1)), 0);
         assert!(bounds(&empty, 1).is_none() && components(&empty, 0).is_empty());
+        assert!(distance_inside(&empty).data.is_empty() && distance_outside(&empty).data.is_empty());
+        assert_eq!(fill_holes(&feather(&empty, 2.0)).dimensions(), (0, 0));
     }
 
     proptest! {
+        #[test]
+        fn distances_are_exact(mask in any_mask()) {
+            let outside = distance_outside(&mask);
+            let w = mask.width();
+            for (x, y, _) in mask.enumerate_pixels() {
+                let nearest = mask.enumerate_pixels().filter(|p| p.2.0[0] >= SET).map(|(px, py, _)| {
+                    (f64::from(px) - f64::from(x)).hypot(f64::from(py) - f64::from(y))
+                }).fold(f64::INFINITY, f64::min);
+                let nearest = nearest.min(f64::from(w).hypot(f64::from(mask.height())));
+                prop_assert!((f64::from(outside.data[(y * w + x) as usize]) - nearest).abs() < 1e-3);
+            }
+        }
+
         #[test]
         fn growing_and_shrinking_are_ordered(mask in any_mask(), radius in 0_u32..6) {
             let small = erode(&mask, radius);

@@ -1,4 +1,12 @@
 //! Finds the product in a photo: supplied coverage cleaned, opaque photos segmented.
 
+pub(crate) mod background;
+pub(crate) mod barrier;
+pub(crate) mod coarse;
+pub(crate) mod gmm;
+pub(crate) mod grabcut;
+pub(crate) mod matte;
+pub(crate) mod maxflow;
 pub(crate) mod spread;
 pub(crate) mod supplied;
+pub(crate) mod surface;

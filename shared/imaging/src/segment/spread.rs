@@ -1,54 +1,57 @@
 //! Carries known values outwards, ring by ring.
 
-/// Grows `values` from the pixels where `known` > 0 into their surroundings, `rings` px far;
-/// each new pixel is the mean of its known 8-neighbours. Returns the values and the grown
-/// `known` (255 = defined).
+/// Gives every pixel of `targets` within `rings` px of a known one the mean of its already
+/// known 8-neighbours, ring by ring. `known` (row-major, 0 = unknown) is updated; values of
+/// pixels that are neither known nor a target are never touched.
 pub(crate) fn spread<const N: usize>(
-    mut values: Vec<[u8; N]>,
-    known: &[u8],
+    values: &mut [[u8; N]],
+    known: &mut [u8],
     width: usize,
+    mut targets: Vec<usize>,
     rings: u32,
-) -> (Vec<[u8; N]>, Vec<u8>) {
-    let mut state: Vec<u8> = known.iter().map(|&k| if k > 0 { 255 } else { 0 }).collect();
-    if width == 0 || state.is_empty() {
-        return (values, state);
+) {
+    if width == 0 || known.is_empty() {
+        return;
     }
-    let height = state.len() / width;
-    let mut front: Vec<usize> = (0..state.len()).filter(|&at| state[at] > 0).collect();
+    let height = known.len() / width;
+    targets.retain(|&at| known[at] == 0);
+    let mut found = Vec::new();
     for _ in 0..rings {
-        let mut next = Vec::new();
-        for &at in &front {
-            around(at, width, height, |near| {
-                if state[near] == 0 {
-                    state[near] = 1;
-                    next.push(near);
-                }
-            });
-        }
-        let means: Vec<[u8; N]> = next.iter().map(|&at| mean(&values, &state, at, width, height)).collect();
-        for (&at, mean) in next.iter().zip(means) {
-            values[at] = mean;
-            state[at] = 255;
-        }
-        front = next;
-        if front.is_empty() {
+        found.clear();
+        targets.retain(|&at| match mean(values, known, at, width, height) {
+            Some(value) => {
+                found.push((at, value));
+                false
+            }
+            None => true,
+        });
+        if found.is_empty() {
             break;
         }
+        for &(at, value) in &found {
+            values[at] = value;
+            known[at] = 255;
+        }
     }
-    (values, state)
 }
 
-fn mean<const N: usize>(values: &[[u8; N]], state: &[u8], at: usize, width: usize, height: usize) -> [u8; N] {
-    let (mut sum, mut count) = ([0_u32; N], 0);
+fn mean<const N: usize>(
+    values: &[[u8; N]],
+    known: &[u8],
+    at: usize,
+    width: usize,
+    height: usize,
+) -> Option<[u8; N]> {
+    let (mut sum, mut count) = ([0_u32; N], 0_u32);
     around(at, width, height, |near| {
-        if state[near] == 255 {
+        if known[near] > 0 {
             count += 1;
             for (sum, &value) in sum.iter_mut().zip(&values[near]) {
                 *sum += u32::from(value);
             }
         }
     });
-    sum.map(|sum| ((sum + count / 2).checked_div(count).unwrap_or(0)) as u8)
+    (count > 0).then(|| sum.map(|sum| ((sum + count / 2) / count) as u8))
 }
 
 /// Visits the 8-neighbours of a pixel that lie inside the frame.

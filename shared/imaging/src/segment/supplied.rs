@@ -85,12 +85,14 @@ fn find_shadow(rgb: &RgbImage, alpha: &GrayImage) -> Option<GrayImage> {
         return None;
     }
     let known = labels.select(wide);
-    let values = pixels.iter().zip(known.as_raw()).map(|(&a, &k)| if k > 0 { [a] } else { [0] }).collect();
+    let mut values: Vec<[u8; 1]> =
+        pixels.iter().zip(known.as_raw()).map(|(&a, &k)| if k > 0 { [a] } else { [0] }).collect();
     // What is left of the shadow lies under the product's rim; two rims wide is enough, as
     // full coverage hides the rest.
-    let (values, reached) = spread(values, known.as_raw(), w, reach * 2 + 2);
-    let filled = values.iter().zip(&reached).zip(pixels);
-    let shadow = filled.map(|((&[s], &r), &a)| if r > 0 { s.min(a) } else { 0 }).collect();
+    let mut known = known.into_raw();
+    let targets = (0..pixels.len()).filter(|&at| near_core.as_raw()[at] > 0 && pixels[at] < 255).collect();
+    spread(&mut values, &mut known, w, targets, reach * 2 + 2);
+    let shadow = values.iter().zip(pixels).map(|(&[s], &a)| s.min(a)).collect();
     GrayImage::from_raw(alpha.width(), alpha.height(), shadow)
 }
 

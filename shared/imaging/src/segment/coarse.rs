@@ -1,0 +1,219 @@
+//! Decides at about a quarter of a megapixel which pixels are product.
+//!
+//! Two segmenters look independently: the background's surface with its shadows
+//! ([`super::background`]), and colours cut by contrast, started from what is walled off from
+//! the frame ([`super::barrier`], [`super::grabcut`]). A last cut weighs both: on a smooth
+//! sweep the surface knows best, on texture and clutter the colours do. How far the two agree
+//! is reported.
+
+use super::background::{Background, beside, in_ring};
+use super::barrier::barrier;
+use super::grabcut::{CutSettings, Hint, grabcut};
+use crate::colour::LabImage;
+
+/// The decision on every pixel of the reduced photo.
+#[derive(Clone, Debug)]
+pub(crate) struct Coarse {
+    /// True = product.
+    pub product: Vec<bool>,
+    /// True = shadow on the background.
+    pub shadow: Vec<bool>,
+    /// The background's surface.
+    pub background: Background,
+    /// Intersection over union of the two segmenters, 0 to 1.
+    pub agreement: f32,
+    /// Standard deviation of L around the surface away from product and shadow.
+    pub clutter: f32,
+}
+
+/// Segments a reduced photo; `None` when it is too small or nothing stands out.
+pub(crate) fn segment(image: &LabImage) -> Option<Coarse> {
+    let background = Background::fit(image)?;
+    let by_surface = solid(image, &background, &background.reached.iter().map(|r| !r).collect::<Vec<_>>());
+    let by_colour = by_colour(image);
+    let both = by_surface.iter().zip(&by_colour);
+    let shared = both.clone().filter(|(a, b)| **a && **b).count();
+    let any = both.filter(|(a, b)| **a || **b).count();
+    let agreement = if any == 0 { 0.0 } else { shared as f32 / any as f32 };
+    let product = decide(image, &background, &by_surface, &by_colour);
+    let product = solid(image, &background, &product);
+    if !product.iter().any(|&p| p) {
+        return None;
+    }
+    let shadow = background.shadow.iter().zip(&product).map(|(&s, &p)| s && !p).collect();
+    let clutter = clutter(image, &background, &product);
+    Some(Coarse { product, shadow, background, agreement, clutter })
+}
+
+/// How far the surface can be trusted: 1 on a smooth sweep, 0 on texture.
+pub(crate) fn plainness(background: &Background) -> f32 {
+    ((7.0 - background.noise) / 4.0).clamp(0.0, 1.0)
+}
+
+/// Second segmenter: colours inside against colours outside.
+fn by_colour(image: &LabImage) -> Vec<bool> {
+    let w = image.width as usize;
+    let walls: Vec<f32> = {
+        let (l, a, b) = (barrier(&image.l, w), barrier(&image.a, w), barrier(&image.b, w));
+        l.iter().zip(&a).zip(&b).map(|((l, a), b)| l + a + b).collect()
+    };
+    let level = two_classes(&walls);
+    let hints: Vec<Hint> =
+        walls
+            .iter()
+            .enumerate()
+            .map(|(at, &wall)| {
+                if wall > level && !in_ring(image, at) {
+                    Hint::MaybeForeground
+                } else {
+                    Hint::MaybeBackground
+                }
+            })
+            .collect();
+    let prior: Vec<f32> = walls
+        .iter()
+        .enumerate()
+        .map(|(at, &wall)| {
+            let ring = if in_ring(image, at) { -6.0 } else { 0.0 };
+            ring + ((wall - level) / (0.4 * level + 2.0)).clamp(-2.0, 2.0)
+        })
+        .collect();
+    let settings = CutSettings { rounds: 4, smoothness: 12.0, colour: 1.0, colour_max: 8.0 };
+    grabcut(image, &hints, &prior, settings)
+}
+
+/// Threshold between two classes: Otsu, "A Threshold Selection Method from Gray-Level
+/// Histograms", 1979.
+fn two_classes(values: &[f32]) -> f32 {
+    let high = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max).max(1e-3);
+    let mut histogram = [0.0_f64; 128];
+    for &value in values {
+        histogram[((value / high).clamp(0.0, 1.0) * 127.0) as usize] += 1.0;
+    }
+    let total: f64 = histogram.iter().sum();
+    let mass: f64 = histogram.iter().enumerate().map(|(i, n)| i as f64 * n).sum();
+    let (mut below, mut mass_below, mut best, mut level) = (0.0, 0.0, -1.0, 0);
+    for (i, n) in histogram.iter().enumerate() {
+        below += n;
+        mass_below += i as f64 * n;
+        let above = total - below;
+        if below > 0.0 && above > 0.0 {
+            let gap = mass_below / below - (mass - mass_below) / above;
+            if below * above * gap * gap > best {
+                best = below * above * gap * gap;
+                level = i;
+            }
+        }
+    }
+    (level as f32 + 0.5) / 127.0 * high
+}
+
+/// The last cut, with both segmenters as its prior.
+fn decide(image: &LabImage, background: &Background, by_surface: &[bool], by_colour: &[bool]) -> Vec<bool> {
+    let plain = plainness(background);
+    let (mut hints, mut prior) = (Vec::new(), Vec::new());
+    for at in 0..image.l.len() {
+        let reach = background.distance[at] / background.threshold;
+        let surface = if by_surface[at] {
+            if background.could_be_shadow(image, at) {
+                // Steep or grained, so rather product; but a contact shadow can be steep.
+                (background.texture[at] / background.texture_max).min(3.0)
+            } else {
+                (2.0 + 2.0 * reach).min(9.0)
+            }
+        } else if background.shadow[at] {
+            -2.0
+        } else {
+            -6.0 + 4.0 * reach.min(1.0)
+        };
+        let colour = if by_colour[at] { 2.0 } else { -2.0 };
+        let ring = if in_ring(image, at) && !by_surface[at] { -6.0 } else { 0.0 };
+        let evidence = plain * surface + (1.0 - plain) * (colour + 0.25 * surface) + ring;
+        prior.push(evidence);
+        hints.push(match evidence {
+            ..-7.0 => Hint::Background,
+            8.0.. => Hint::Foreground,
+            0.0.. => Hint::MaybeForeground,
+            _ => Hint::MaybeBackground,
+        });
+    }
+    let settings = CutSettings {
+        rounds: 2,
+        smoothness: 3.0 + 7.0 * (1.0 - plain),
+        colour: 0.4 + 0.4 * (1.0 - plain),
+        colour_max: 8.0,
+    };
+    grabcut(image, &hints, &prior, settings)
+}
+
+/// Drops specks, fills what is enclosed unless the background shows through.
+fn solid(image: &LabImage, background: &Background, product: &[bool]) -> Vec<bool> {
+    let (w, h) = (image.width as usize, image.height as usize);
+    let mut out = product.to_vec();
+    let groups = groups(&out, w, h, true);
+    let largest = groups.iter().map(Vec::len).max().unwrap_or(0);
+    for group in &groups {
+        if group.len() * 100 < largest || group.len() < 12 {
+            for &at in group {
+                out[at] = false;
+            }
+        }
+    }
+    let area = out.iter().filter(|&&p| p).count();
+    for hole in self::groups(&out, w, h, false) {
+        let at_frame = hole.iter().any(|&at| {
+            let (x, y) = (at % w, at / w);
+            x == 0 || y == 0 || x + 1 == w || y + 1 == h
+        });
+        if at_frame || (hole.len() * 800 > area && shows_through(background, &hole)) {
+            continue;
+        }
+        for at in hole {
+            out[at] = true;
+        }
+    }
+    out
+}
+
+/// Whether an enclosed region is mostly open background or its shadow.
+fn shows_through(background: &Background, hole: &[usize]) -> bool {
+    hole.iter().filter(|&&at| background.reached[at]).count() * 2 > hole.len()
+}
+
+/// 4-connected groups of pixels that are `on`.
+fn groups(mask: &[bool], w: usize, h: usize, on: bool) -> Vec<Vec<usize>> {
+    let mut seen = vec![false; mask.len()];
+    let mut found = Vec::new();
+    for start in 0..mask.len() {
+        if seen[start] || mask[start] != on {
+            continue;
+        }
+        seen[start] = true;
+        let mut group = vec![start];
+        let mut done = 0;
+        while done < group.len() {
+            beside(group[done], w, h, |next| {
+                if !seen[next] && mask[next] == on {
+                    seen[next] = true;
+                    group.push(next);
+                }
+            });
+            done += 1;
+        }
+        found.push(group);
+    }
+    found
+}
+
+fn clutter(image: &LabImage, background: &Background, product: &[bool]) -> f32 {
+    let w = image.width as usize;
+    let (mut sum, mut count) = (0.0_f64, 0_u32);
+    for (at, &product) in product.iter().enumerate() {
+        if !product && !background.shadow[at] {
+            let off = image.l[at] - background.surface.at(at % w, at / w)[0];
+            sum += f64::from(off * off);
+            count += 1;
+        }
+    }
+    (sum / f64::from(count.max(1))).sqrt() as f32
+}
