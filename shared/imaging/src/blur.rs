@@ -48,6 +48,7 @@ impl Plane {
 
     /// Combines two planes of equal size value by value; extra values of the longer one
     /// are dropped.
+    #[must_use]
     pub fn zip(&self, other: &Plane, f: impl Fn(f32, f32) -> f32 + Sync) -> Plane {
         let data = self
             .data
@@ -130,7 +131,9 @@ fn kernel(sigma: f32) -> Vec<f32> {
     let radius = (sigma * 3.5).ceil().max(1.0) as usize;
     let mut half: Vec<f32> = (0..=radius).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
     let sum = half[0] + 2.0 * half[1..].iter().sum::<f32>();
-    half.iter_mut().for_each(|v| *v /= sum);
+    for v in &mut half {
+        *v /= sum;
+    }
     half
 }
 
@@ -269,7 +272,7 @@ mod tests {
     fn sample(w: u32, h: u32) -> Plane {
         let mut plane = Plane::new(w, h, 0.0);
         for (i, v) in plane.data.iter_mut().enumerate() {
-            *v = if (i / 7 + i / w as usize / 5) % 3 == 0 { 230.0 } else { (i % 90) as f32 };
+            *v = if (i / 7 + i / w as usize / 5).is_multiple_of(3) { 230.0 } else { (i % 90) as f32 };
         }
         plane
     }
