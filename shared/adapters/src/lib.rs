@@ -1,1 +1,3 @@
-//! Placeholder, replaced by its owner.
+//! Adapters of Packshot's ports to outside systems: one file each, none knows another.
+
+pub mod directory;

@@ -225,7 +225,7 @@ mod tests {
         // A changed key means that every catalog is made again: that must be a decision.
         assert_eq!(
             inputs().key().to_string(),
-            "0000000000000000000000000000000000000000000000000000000000000000"
+            "1f0ac40d20763f0fb3c072debb0175773541befca67f3244cbaf34f2a8116fc0"
         );
     }
 

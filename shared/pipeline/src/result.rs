@@ -220,6 +220,9 @@ pub struct SetResult {
     pub sku: Sku,
     /// Fingerprint of the set's inputs.
     pub set_key: JobKey,
+    /// The word of every job's state as it was assembled. With the same fingerprint and
+    /// the same basis the set is the same, and need not be assembled again.
+    pub basis: BTreeMap<Role, String>,
     /// Accepted images in it, by role.
     pub members: Vec<SetMember>,
     /// Exported files, by channel and path.

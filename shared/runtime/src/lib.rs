@@ -3,5 +3,15 @@
 //! products of their own. Decides nothing: that is `packshot-pipeline`.
 
 pub mod clock;
+pub mod conformance;
+pub mod consume;
+pub mod dispatch;
+pub mod drive;
+pub mod memory;
 pub mod port;
+pub mod store;
+pub mod submit;
+pub mod sweep;
+pub mod tell;
+pub mod watch;
 pub mod work;

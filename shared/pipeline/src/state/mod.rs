@@ -419,6 +419,11 @@ impl SkuState {
         self.ready().is_empty() && self.leases().is_empty()
     }
 
+    /// The word of every job's state: what a set assembled now is made of.
+    pub fn basis(&self) -> BTreeMap<Role, String> {
+        self.jobs.iter().map(|(role, job)| (*role, job.state.word().to_owned())).collect()
+    }
+
     /// The pool that works at `target`; `None` when the SKU has no such job.
     pub fn pool(&self, target: Target) -> Option<Pool> {
         match target {

@@ -211,7 +211,7 @@ pub trait Coordinator: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(u64, Progress)>, CoordinatorError>;
 
-    /// Returns when something may have become ready or settled since it was called. A hint
-    /// that saves waiting; a store that cannot tell never returns.
-    async fn changed(&self);
+    /// Returns when something may have changed since the call that returned `seen` (0 at
+    /// first). A hint that saves waiting; a store that cannot tell never returns.
+    async fn changed(&self, seen: u64) -> u64;
 }

@@ -1,0 +1,10 @@
+//! What every adapter of a port must do, as suites that any adapter's tests can call with
+//! a factory of empty, independent instances. A suite panics at the first difference: it
+//! is test code that is published so that adapters in other crates can run it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code for adapters")]
+
+pub mod broker;
+pub mod coordinator;
+pub mod objects;
+pub mod sample;
