@@ -6,6 +6,7 @@
 //! linear light, as their documentation says.
 
 pub mod blur;
+pub mod codes;
 pub mod colour;
 pub mod composite;
 pub mod cutout;

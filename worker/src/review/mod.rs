@@ -1,1 +1,207 @@
-//! Placeholder, replaced by its owner.
+//! The review: a candidate is registered to its reference and measured on every drift axis,
+//! one channel per drift, and a calibrated decision is taken.
+//!
+//! Measuring and deciding are apart: [`measure`] looks at pixels, [`verdict::decide`] only at
+//! numbers and thresholds. An axis that cannot be measured says so; it is neither drift nor
+//! pass.
+
+pub mod channel;
+mod claim;
+mod colour;
+pub mod compare;
+mod feature;
+mod frame;
+mod heatmap;
+mod material;
+mod objects;
+mod outline;
+mod quality;
+mod rules;
+mod scale;
+mod shape;
+pub mod thresholds;
+pub mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use image::{GrayImage, RgbImage};
+use packshot_imaging::photo::{Cutout, Photo};
+use packshot_imaging::register::{self, Registration, Similarity};
+use packshot_pipeline::facts::Facts;
+use packshot_pipeline::finding::Review;
+use packshot_pipeline::role::Role;
+
+use channel::{Channel, Violation};
+use frame::Frame;
+use thresholds::Thresholds;
+
+/// Share of the product that must be in the frame where the role wants the whole product.
+const WHOLE: f32 = 0.97;
+/// Least share of the product by which anything can be said.
+const SHOWN_MIN: f32 = 0.02;
+
+/// What is to be judged.
+#[derive(Clone, Copy)]
+pub struct ReviewRequest<'a> {
+    /// The reference photo.
+    pub reference: &'a Photo,
+    /// Its product.
+    pub cutout: &'a Cutout,
+    /// The picture to judge.
+    pub candidate: &'a RgbImage,
+    /// Its coverage where it has one; the background shows where it is 0.
+    pub candidate_alpha: Option<&'a GrayImage>,
+    /// What the picture is for; `None`: product truth alone.
+    pub role: Option<Role>,
+    /// The product-truth list, for the regions worth protecting.
+    pub facts: Option<&'a Facts>,
+    /// Where the maker says that it put the product.
+    pub hint: Option<Similarity>,
+}
+
+/// A review with its evidence.
+#[derive(Clone, Debug)]
+pub struct Reviewed {
+    /// Scores, findings and verdict.
+    pub review: Review,
+    /// The candidate with what differs made visible, at most 1,000 px on the longer side.
+    pub heatmap: RgbImage,
+}
+
+/// Everything measured on one candidate, before any decision.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// One channel per axis that could be measured.
+    pub channels: Vec<Channel>,
+    /// Why the product could not be found, if it could not.
+    pub uncomparable: Option<String>,
+    /// The placement found.
+    pub registration: Option<Registration>,
+    glow: Option<Glow>,
+}
+
+#[derive(Clone, Debug)]
+struct Glow {
+    width: u32,
+    height: u32,
+    map: Vec<f32>,
+    placement: Similarity,
+}
+
+/// Reviews one candidate with the shipped thresholds.
+pub fn review(request: &ReviewRequest) -> Reviewed {
+    let measured = measure(request);
+    let review = decide(&measured, request.role, thresholds::shipped());
+    let heatmap = evidence(request.candidate, &measured, &review);
+    Reviewed { review, heatmap }
+}
+
+/// Decides on what was measured.
+pub fn decide(measured: &Measured, role: Option<Role>, thresholds: &Thresholds) -> Review {
+    verdict::decide(&measured.channels, measured.uncomparable.as_deref(), role, thresholds)
+}
+
+/// Draws the evidence of a review.
+pub fn evidence(candidate: &RgbImage, measured: &Measured, review: &Review) -> RgbImage {
+    let glow = measured.glow.as_ref().map(|g| heatmap::Glow {
+        width: g.width,
+        height: g.height,
+        map: &g.map,
+        placement: g.placement,
+    });
+    heatmap::draw(candidate, glow.as_ref(), &review.findings)
+}
+
+/// Measures every axis of one candidate.
+pub fn measure(request: &ReviewRequest) -> Measured {
+    let rgb = &request.reference.rgb;
+    let mask = &request.cutout.alpha;
+    let laid;
+    let candidate = match request.candidate_alpha {
+        Some(alpha) if alpha.dimensions() == request.candidate.dimensions() => {
+            laid = over_grey(request.candidate, alpha);
+            &laid
+        }
+        Some(_) | None => request.candidate,
+    };
+    let registration = match register::register(rgb, mask, candidate, request.hint) {
+        Ok(found) => found,
+        Err(why) => return unmeasured(rgb, candidate, why.to_string()),
+    };
+    let Some(frame) = Frame::new(rgb, mask, candidate, &registration) else {
+        return unmeasured(rgb, candidate, "the product is too small in one of the pictures".to_owned());
+    };
+    if frame.visible_share < SHOWN_MIN || frame.core_count() < 100 {
+        return unmeasured(rgb, candidate, "the candidate shows too little of the product".to_owned());
+    }
+    let rules = rules::of(request.role);
+    let size = candidate.dimensions();
+    let (colour, light) = colour::measure(&frame, size);
+    let whole = frame.visible_share >= WHOLE;
+    let mut shape = shape::measure(&frame, &registration, &light, size, whole);
+    if rules.whole_product && !whole {
+        let evidence =
+            format!("the product is cut by the frame: {:.0} % of it is shown", 100.0 * frame.visible_share);
+        shape.violations.push(Violation { region: None, evidence, cure: None });
+    }
+    let protected = request.facts.map_or(&[][..], |f| &f.protected);
+    let features = feature::measure(&frame, &registration, protected, size);
+    let scene = claim::Scene {
+        reference: rgb,
+        reference_mask: mask,
+        candidate,
+        similarity: registration.similarity,
+        same_scene: registration.surroundings.is_some(),
+    };
+    let claim = claim::measure(&scene, &frame, &features, rules);
+    let channels = vec![
+        shape,
+        colour,
+        material::measure(&frame),
+        features.channel.clone(),
+        scale::measure(&registration),
+        claim,
+        quality::measure(&frame, candidate, rules),
+    ];
+    let glow = Glow {
+        width: frame.width,
+        height: frame.height,
+        map: glow_map(&frame, &features.map),
+        placement: frame.placement,
+    };
+    Measured { channels, uncomparable: None, registration: Some(registration), glow: Some(glow) }
+}
+
+/// Where structure or colour differs, 0 to 1.
+fn glow_map(frame: &Frame, structure: &[f32]) -> Vec<f32> {
+    let (r, c) = (&frame.reference_lab, &frame.candidate_lab);
+    (0..structure.len())
+        .map(|i| {
+            if !frame.core[i] {
+                return 0.0;
+            }
+            let colour = (c.a[i] - r.a[i]).hypot(c.b[i] - r.b[i]).hypot(0.5 * (c.l[i] - r.l[i]));
+            (0.9 * structure[i]).max((colour - 6.0) / 40.0).clamp(0.0, 1.0)
+        })
+        .collect()
+}
+
+fn unmeasured(reference: &RgbImage, candidate: &RgbImage, why: String) -> Measured {
+    Measured {
+        channels: vec![claim::codes_only(reference, candidate)],
+        uncomparable: Some(why),
+        registration: None,
+        glow: None,
+    }
+}
+
+/// A transparent candidate on the light grey that a studio sweep has.
+fn over_grey(rgb: &RgbImage, alpha: &GrayImage) -> RgbImage {
+    const SWEEP: u32 = 246;
+    RgbImage::from_fn(rgb.width(), rgb.height(), |x, y| {
+        let a = u32::from(alpha.get_pixel(x, y).0[0]);
+        let p = rgb.get_pixel(x, y).0;
+        image::Rgb(p.map(|v| ((u32::from(v) * a + SWEEP * (255 - a) + 127) / 255) as u8))
+    })
+}

@@ -1,1 +1,342 @@
-//! Placeholder, replaced by its owner.
+//! Registration: where the reference's product sits in a candidate picture.
+//!
+//! Scale-space keypoints vote for one similarity; all matches near it give the affine map
+//! whose excess over the similarity is the measured stretch. Shape is judged under the
+//! similarity only, because a freer transform would absorb the drift that is looked for.
+//! Products without marks fall back to their outline. When neither holds, the answer is
+//! [`NotComparable`], never a guess.
+
+mod fit;
+mod keypoints;
+mod matching;
+mod silhouette;
+mod transform;
+
+#[cfg(test)]
+mod tests;
+
+use image::{GrayImage, RgbImage};
+
+use crate::blur::Plane;
+use crate::photo::Rect;
+use crate::resize;
+pub use matching::Match;
+pub use transform::{Affine, Similarity};
+
+use keypoints::Keypoint;
+
+/// Longest side of the product in the reference's working size, in pixels.
+const PRODUCT_SIDE: f32 = 480.0;
+/// Longest side of the candidate's working size, in pixels.
+const CANDIDATE_SIDE: f32 = 720.0;
+/// Keypoints kept per picture.
+const KEYPOINTS_REFERENCE: usize = 900;
+const KEYPOINTS_CANDIDATE: usize = 1400;
+/// Fewest agreeing matches that make a placement.
+const INLIERS_MIN: usize = 9;
+/// Smallest share of the product that they must cover.
+const SPREAD_MIN: f32 = 0.12;
+/// How far from a placement its matches may lie, by the product's longest side: room for
+/// the stretch and the moved parts that are to be measured.
+const REACH: f32 = 0.07;
+/// Smallest overlap of the two outlines in the fallback.
+const OVERLAP_MIN: f32 = 0.80;
+
+/// How a placement was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// Keypoints on the product.
+    Keypoints,
+    /// The outline alone: less exact, blind to rotation of round things.
+    Outline,
+}
+
+/// Where the product sits in the candidate. All coordinates are continuous full-size pixels.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Reference pixels to candidate pixels.
+    pub similarity: Similarity,
+    /// The affine map over all matches; equals the similarity in the outline fallback.
+    pub affine: Affine,
+    /// How it was found.
+    pub method: Method,
+    /// Matches on the product near the placement, those of moved parts included.
+    pub matches: Vec<Match>,
+    /// Number of matches that agree with the similarity.
+    pub inliers: usize,
+    /// How much of the product the agreeing matches cover, 0 to 1.
+    pub spread: f32,
+    /// How far the placement can be believed, 0 to 1.
+    pub confidence: f32,
+    /// Placement of what surrounds the product, where the same surroundings are in both
+    /// pictures: the cue by which scale can be judged.
+    pub surroundings: Option<Surroundings>,
+}
+
+/// Placement of the unchanged surroundings.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// Reference pixels to candidate pixels.
+    pub similarity: Similarity,
+    /// Number of matches that agree.
+    pub inliers: usize,
+}
+
+/// Why a candidate cannot be measured against its reference.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotComparable {
+    /// For people, lower case, no full stop.
+    pub reason: String,
+}
+
+/// A picture at working size with its keypoints.
+struct Working {
+    rgb: RgbImage,
+    /// Working pixels per full pixel.
+    factor: f32,
+    /// Full-size offset of the working picture's corner.
+    offset: (f32, f32),
+}
+
+impl Working {
+    fn new(rgb: &RgbImage, crop: Rect, side_max: f32, longest: f32) -> Working {
+        let factor = (side_max / longest.max(1.0)).min(1.0);
+        let (w, h) = ((crop.w as f32 * factor).round().max(1.0), (crop.h as f32 * factor).round().max(1.0));
+        let cut;
+        let source = if (crop.w, crop.h) == rgb.dimensions() {
+            rgb
+        } else {
+            cut = resize::crop_rgb(rgb, crop);
+            &cut
+        };
+        Working {
+            rgb: resize::resize_rgb(source, w as u32, h as u32),
+            factor: w / crop.w.max(1) as f32,
+            offset: (crop.x as f32, crop.y as f32),
+        }
+    }
+
+    fn lightness(&self) -> Plane {
+        let data = self
+            .rgb
+            .pixels()
+            .map(|p| {
+                (0.299 * f32::from(p.0[0]) + 0.587 * f32::from(p.0[1]) + 0.114 * f32::from(p.0[2])) / 255.0
+            })
+            .collect();
+        Plane { width: self.rgb.width(), height: self.rgb.height(), data }
+    }
+
+    fn full(&self, p: (f32, f32)) -> (f32, f32) {
+        (p.0 / self.factor + self.offset.0, p.1 / self.factor + self.offset.1)
+    }
+}
+
+/// Finds the product of `reference` (255 in `ref_mask`, same size) in `candidate`. A `hint`
+/// is a placement that somebody claims; it is tried first and kept only when the pictures
+/// bear it out.
+///
+/// # Errors
+/// [`NotComparable`] with the reason when the product cannot be found.
+pub fn register(
+    reference: &RgbImage,
+    ref_mask: &GrayImage,
+    candidate: &RgbImage,
+    hint: Option<Similarity>,
+) -> Result<Registration, NotComparable> {
+    let not = |reason: &str| NotComparable { reason: reason.to_owned() };
+    if reference.dimensions() != ref_mask.dimensions() {
+        return Err(not("the reference and its mask differ in size"));
+    }
+    let bounds = crate::mask::bounds(ref_mask, 128).ok_or_else(|| not("the reference has no product"))?;
+    if candidate.width().min(candidate.height()) < 24 || bounds.w.max(bounds.h) < 24 {
+        return Err(not("the picture is too small to compare"));
+    }
+    let scene = Scene::new(reference, ref_mask, bounds, candidate);
+    let tentative = matching::mutual(&scene.product_points, &scene.candidate_points);
+    let hinted = hint.filter(Similarity::is_sane).map(|s| scene.to_working(&s));
+    let found = hinted
+        .and_then(|s| scene.by_keypoints(&s))
+        .or_else(|| fit::vote(&tentative, REACH * scene.size()).and_then(|(s, _)| scene.by_keypoints(&s)));
+    if let Some(placed) = found {
+        return Ok(scene.finish(placed));
+    }
+    scene.by_outline(hinted).ok_or_else(|| {
+        not("the product was not found again: too few of its marks match and the outline does not fit")
+    })
+}
+
+struct Scene {
+    reference: Working,
+    candidate: Working,
+    mask: GrayImage,
+    product_points: Vec<Keypoint>,
+    other_points: Vec<Keypoint>,
+    candidate_points: Vec<Keypoint>,
+    /// Longest side of the product in working pixels of the reference.
+    product_side: f32,
+}
+
+struct Placed {
+    similarity: Similarity,
+    affine: Affine,
+    matches: Vec<Match>,
+    inliers: usize,
+    spread: f32,
+}
+
+impl Scene {
+    fn new(reference: &RgbImage, ref_mask: &GrayImage, bounds: Rect, candidate: &RgbImage) -> Scene {
+        let longest = bounds.w.max(bounds.h);
+        let around = around(bounds, longest, reference.dimensions());
+        let reference = Working::new(reference, around, PRODUCT_SIDE, longest as f32);
+        let (w, h) = reference.rgb.dimensions();
+        let mask = resize::resize_gray(&resize::crop_gray(ref_mask, around), w, h);
+        let whole = Rect { x: 0, y: 0, w: candidate.width(), h: candidate.height() };
+        let candidate = Working::new(candidate, whole, CANDIDATE_SIDE, whole.w.max(whole.h) as f32);
+        let grown = crate::mask::dilate(&mask, 3);
+        let on = |x: f32, y: f32| grown.get_pixel((x as u32).min(w - 1), (y as u32).min(h - 1)).0[0] > 127;
+        let light = reference.lightness();
+        let product_points = keypoints::keypoints(&light, KEYPOINTS_REFERENCE, on);
+        let far = crate::mask::dilate(&mask, 8);
+        let off = |x: f32, y: f32| far.get_pixel((x as u32).min(w - 1), (y as u32).min(h - 1)).0[0] <= 127;
+        let other_points = keypoints::keypoints(&light, KEYPOINTS_REFERENCE / 2, off);
+        let candidate_points = keypoints::keypoints(&candidate.lightness(), KEYPOINTS_CANDIDATE, |_, _| true);
+        let product_side = longest as f32 * reference.factor;
+        Scene { reference, candidate, mask, product_points, other_points, candidate_points, product_side }
+    }
+
+    /// Longest side of the product as it would be in a candidate that it fills.
+    fn size(&self) -> f32 {
+        let (w, h) = self.candidate.rgb.dimensions();
+        self.product_side.min(w.max(h) as f32)
+    }
+
+    fn to_working(&self, full: &Similarity) -> Similarity {
+        let (x, y) = full.apply(self.reference.offset.0, self.reference.offset.1);
+        Similarity { tx: x, ty: y, ..*full }.resized(self.reference.factor, self.candidate.factor)
+    }
+
+    /// Refines a rough placement with every match near it; `None` when it does not hold.
+    fn by_keypoints(&self, rough: &Similarity) -> Option<Placed> {
+        let mut similarity = *rough;
+        let mut map = rough.to_affine();
+        let mut matches = Vec::new();
+        for round in 0..3 {
+            let side = self.product_side * similarity.scale;
+            let radius = side * if round == 0 { REACH } else { 0.6 * REACH };
+            matches =
+                matching::guided(&self.product_points, &self.candidate_points, &map, &similarity, radius);
+            similarity = fit::similarity_of(&matches, side * REACH)?;
+            map = fit::affine_of(&matches, similarity.to_affine(), side * 0.02)
+                .filter(|a| a.anisotropy() < 0.5)
+                .unwrap_or_else(|| similarity.to_affine());
+        }
+        let reach = (self.product_side * similarity.scale * 0.03).max(2.5);
+        let agreeing: Vec<(f32, f32)> =
+            matches.iter().filter(|m| near(&map, m, reach)).map(|m| m.from).collect();
+        let spread = fit::spread(&agreeing, &self.product_pixels());
+        (agreeing.len() >= INLIERS_MIN && spread >= SPREAD_MIN).then_some(Placed {
+            similarity,
+            affine: map,
+            matches,
+            inliers: agreeing.len(),
+            spread,
+        })
+    }
+
+    fn product_pixels(&self) -> Vec<(f32, f32)> {
+        self.mask
+            .enumerate_pixels()
+            .filter(|(x, y, p)| p.0[0] > 127 && (x + y) % 7 == 0)
+            .map(|(x, y, _)| (x as f32, y as f32))
+            .collect()
+    }
+
+    fn surroundings(&self, product: &Similarity) -> Option<Surroundings> {
+        let tentative = matching::mutual(&self.other_points, &self.candidate_points);
+        let reach = (0.02 * self.size()).max(2.0);
+        let (similarity, members) = fit::vote(&tentative, reach)?;
+        let points: Vec<(f32, f32)> = members.iter().map(|&i| tentative[i].from).collect();
+        let spread = fit::spread(&points, &self.product_pixels());
+        let _ = product;
+        (members.len() >= INLIERS_MIN && spread > 0.02)
+            .then(|| Surroundings { similarity: self.to_full(&similarity), inliers: members.len() })
+    }
+
+    fn to_full(&self, working: &Similarity) -> Similarity {
+        let scaled = working.resized(1.0 / self.reference.factor, 1.0 / self.candidate.factor);
+        let (dx, dy) = scaled.apply(self.reference.offset.0, self.reference.offset.1);
+        Similarity { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
+    }
+
+    fn finish(&self, placed: Placed) -> Registration {
+        let scaled = placed.affine.resized(1.0 / self.reference.factor, 1.0 / self.candidate.factor);
+        let (dx, dy) = scaled.apply(self.reference.offset.0, self.reference.offset.1);
+        let affine = Affine { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled };
+        let ratio = self.reference.factor / self.candidate.factor;
+        let matches = placed
+            .matches
+            .iter()
+            .map(|m| Match {
+                from: self.reference.full(m.from),
+                to: self.candidate.full(m.to),
+                scale: m.scale * ratio,
+                ..*m
+            })
+            .collect();
+        let count = 1.0 - (-(placed.inliers as f32) / 20.0).exp();
+        Registration {
+            similarity: self.to_full(&placed.similarity),
+            affine,
+            method: Method::Keypoints,
+            matches,
+            inliers: placed.inliers,
+            spread: placed.spread,
+            confidence: count * (placed.spread / 0.4).min(1.0),
+            surroundings: self.surroundings(&placed.similarity),
+        }
+    }
+
+    fn by_outline(&self, hinted: Option<Similarity>) -> Option<Registration> {
+        let rough = silhouette::rough_mask(&self.candidate.rgb);
+        let opened = crate::mask::close(&crate::mask::open(&rough, 1), 2);
+        let filled = crate::mask::fill_holes(&opened);
+        let area = crate::mask::area(&filled);
+        let labels = crate::mask::label(&filled);
+        let kept = labels.select(|c| c.area * 12 >= area);
+        let reference = crate::mask::threshold(&self.mask, 128);
+        let fitted = silhouette::fit_outline(&crate::mask::fill_holes(&reference), &kept)?;
+        if fitted.overlap < OVERLAP_MIN {
+            return None;
+        }
+        let similarity = hinted
+            .filter(|h| (h.scale / fitted.similarity.scale).ln().abs() < 0.03)
+            .map_or(fitted.similarity, |h| Similarity { angle: h.angle, ..fitted.similarity });
+        let full = self.to_full(&similarity);
+        Some(Registration {
+            similarity: full,
+            affine: full.to_affine(),
+            method: Method::Outline,
+            matches: Vec::new(),
+            inliers: 0,
+            spread: 0.0,
+            confidence: (0.5 * fitted.overlap - 3.0 * fitted.gap).clamp(0.0, 0.5),
+            surroundings: self.surroundings(&similarity),
+        })
+    }
+}
+
+fn near(map: &Affine, m: &Match, reach: f32) -> bool {
+    let (x, y) = map.apply(m.from.0, m.from.1);
+    (x - m.to.0).hypot(y - m.to.1) <= reach
+}
+
+/// The product's bounds with as much surrounding as is useful, clipped to the picture.
+fn around(bounds: Rect, longest: u32, (w, h): (u32, u32)) -> Rect {
+    let room = longest / 2;
+    let x = bounds.x.saturating_sub(room);
+    let y = bounds.y.saturating_sub(room);
+    Rect { x, y, w: (bounds.x + bounds.w + room).min(w) - x, h: (bounds.y + bounds.h + room).min(h) - y }
+}

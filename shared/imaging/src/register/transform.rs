@@ -1,0 +1,158 @@
+//! The two plane transforms of registration: the similarity that shape is judged under,
+//! and the affine map whose excess over it is the measured stretch.
+//!
+//! Coordinates are continuous: pixel (i, j) covers [i, i+1) x [j, j+1) and has its centre at
+//! (i + 0.5, j + 0.5), so rescaling an image is a pure multiplication.
+
+use serde::{Deserialize, Serialize};
+
+/// Uniform scale, rotation and shift: `p' = scale * R(angle) * p + (tx, ty)`.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Similarity {
+    /// Candidate pixels per reference pixel, over 0.
+    pub scale: f32,
+    /// Rotation in radians, clockwise on screen (x right, y down).
+    pub angle: f32,
+    /// Shift in candidate pixels.
+    pub tx: f32,
+    /// Shift in candidate pixels.
+    pub ty: f32,
+}
+
+impl Similarity {
+    /// The transform that moves nothing.
+    pub const IDENTITY: Similarity = Similarity { scale: 1.0, angle: 0.0, tx: 0.0, ty: 0.0 };
+
+    /// Moves a point from the reference to the candidate.
+    pub fn apply(&self, x: f32, y: f32) -> (f32, f32) {
+        let (sin, cos) = self.angle.sin_cos();
+        (self.scale * (cos * x - sin * y) + self.tx, self.scale * (sin * x + cos * y) + self.ty)
+    }
+
+    /// The transform back from the candidate to the reference.
+    pub fn inverse(&self) -> Similarity {
+        let scale = 1.0 / self.scale.max(1e-9);
+        let (sin, cos) = (-self.angle).sin_cos();
+        Similarity {
+            scale,
+            angle: -self.angle,
+            tx: -scale * (cos * self.tx - sin * self.ty),
+            ty: -scale * (sin * self.tx + cos * self.ty),
+        }
+    }
+
+    /// The same placement when the reference is resized by `reference` and the candidate by
+    /// `candidate` (new pixels per old pixel, both over 0).
+    pub fn resized(&self, reference: f32, candidate: f32) -> Similarity {
+        Similarity {
+            scale: self.scale * candidate / reference,
+            angle: self.angle,
+            tx: self.tx * candidate,
+            ty: self.ty * candidate,
+        }
+    }
+
+    /// Whether every number is finite and the scale is one that a photo can have.
+    pub fn is_sane(&self) -> bool {
+        self.scale.is_finite()
+            && (1e-3..1e3).contains(&self.scale)
+            && self.angle.is_finite()
+            && self.tx.is_finite()
+            && self.ty.is_finite()
+    }
+
+    /// As an affine map.
+    pub fn to_affine(self) -> Affine {
+        let (sin, cos) = self.angle.sin_cos();
+        let s = self.scale;
+        Affine { a: s * cos, b: -s * sin, c: s * sin, d: s * cos, tx: self.tx, ty: self.ty }
+    }
+}
+
+/// `x' = a x + b y + tx`, `y' = c x + d y + ty`.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Affine {
+    /// Row one.
+    pub a: f32,
+    /// Row one.
+    pub b: f32,
+    /// Row two.
+    pub c: f32,
+    /// Row two.
+    pub d: f32,
+    /// Shift.
+    pub tx: f32,
+    /// Shift.
+    pub ty: f32,
+}
+
+impl Affine {
+    /// Moves a point.
+    pub fn apply(&self, x: f32, y: f32) -> (f32, f32) {
+        (self.a * x + self.b * y + self.tx, self.c * x + self.d * y + self.ty)
+    }
+
+    /// Logarithm of the ratio of the larger to the smaller singular value: 0 = no stretch,
+    /// 0.06 = about 6 % longer one way than the other.
+    pub fn anisotropy(&self) -> f32 {
+        let e = (self.a + self.d) / 2.0;
+        let f = (self.a - self.d) / 2.0;
+        let g = (self.c + self.b) / 2.0;
+        let h = (self.c - self.b) / 2.0;
+        let (q, r) = (e.hypot(h), f.hypot(g));
+        let (large, small) = (q + r, (q - r).abs());
+        (large.max(1e-9) / small.max(1e-9)).ln()
+    }
+
+    /// How much longer the horizontal axis of the reference became than its vertical one,
+    /// as a logarithm: over 0 = wider, under 0 = taller.
+    pub fn widening(&self) -> f32 {
+        let x = self.a.hypot(self.c).max(1e-9);
+        let y = self.b.hypot(self.d).max(1e-9);
+        (x / y).ln()
+    }
+
+    /// The same map when the source is resized by `reference` and the target by `candidate`.
+    pub fn resized(&self, reference: f32, candidate: f32) -> Affine {
+        let k = candidate / reference;
+        Affine {
+            a: self.a * k,
+            b: self.b * k,
+            c: self.c * k,
+            d: self.d * k,
+            tx: self.tx * candidate,
+            ty: self.ty * candidate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_similarity_and_its_inverse_cancel() {
+        let s = Similarity { scale: 1.7, angle: 0.4, tx: 30.0, ty: -12.0 };
+        let (x, y) = s.apply(100.0, 50.0);
+        let (x, y) = s.inverse().apply(x, y);
+        assert!((x - 100.0).abs() < 1e-3 && (y - 50.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn resizing_both_images_keeps_the_correspondence() {
+        let s = Similarity { scale: 0.8, angle: -0.2, tx: 5.0, ty: 9.0 };
+        let (x, y) = s.apply(40.0, 60.0);
+        let (u, v) = s.resized(0.5, 2.0).apply(20.0, 30.0);
+        assert!((u - 2.0 * x).abs() < 1e-3 && (v - 2.0 * y).abs() < 1e-3);
+    }
+
+    #[test]
+    fn anisotropy_is_the_log_ratio_of_the_axes() {
+        let stretch = Affine { a: 1.06, b: 0.0, c: 0.0, d: 1.0, tx: 0.0, ty: 0.0 };
+        assert!((stretch.anisotropy() - 1.06_f32.ln()).abs() < 1e-4);
+        assert!(stretch.widening() > 0.05);
+        let turned = Similarity { scale: 2.0, angle: 1.0, tx: 0.0, ty: 0.0 }.to_affine();
+        assert!(turned.anisotropy() < 1e-3);
+    }
+}

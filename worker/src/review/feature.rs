@@ -1,0 +1,416 @@
+//! Feature drift: labels, logos, dials, seams that were removed, added, garbled or moved.
+//!
+//! After registration the local structure of lightness is compared inside the product
+//! (structural similarity without its luminance term, Wang et al. 2004, with a large constant
+//! so that flat areas do not vote). Every place that differs is then looked for nearby: found
+//! elsewhere is *moved*, structure on one side only is *missing* or *added*, else *changed*.
+
+use image::GrayImage;
+use packshot_imaging::blur;
+use packshot_imaging::mask;
+use packshot_imaging::photo::Rect;
+use packshot_imaging::register::{Method, Registration};
+use packshot_pipeline::facts::ProtectedRegion;
+use packshot_pipeline::finding::Axis;
+
+use super::channel::{Channel, Metric, quantile};
+use super::frame::Frame;
+
+/// Window of the structure map, by the product's size.
+const WINDOW: f32 = 0.022;
+/// Variance of lightness below which structure does not count.
+const FLAT: f32 = 18.0;
+/// How far a moved mark is looked for, by the product's size.
+const SEARCH: f32 = 0.18;
+
+/// The axis and the map it was made from, 0 to 1 per frame pixel.
+pub(super) struct FeatureMap {
+    /// What the verdict reads.
+    pub(super) channel: Channel,
+    /// Where structure differs.
+    pub(super) map: Vec<f32>,
+    /// Where the candidate has structure that the reference has not, in Lab L per pixel.
+    pub(super) added: Vec<f32>,
+}
+
+/// Measures the axis.
+pub(super) fn measure(
+    frame: &Frame,
+    registration: &Registration,
+    protected: &[ProtectedRegion],
+    size: (u32, u32),
+) -> FeatureMap {
+    let weight = frame.core_blur(1.0);
+    let reference = frame.inside_blur(&frame.reference_lab.l, 1.0, &weight);
+    let candidate = frame.inside_blur(&frame.local_lab.l, 1.0, &weight);
+    let (reference, candidate) = (masked(frame, &reference), masked(frame, &candidate));
+    let candidate = aligned(frame, &reference, &candidate);
+    let map = structure(frame, &reference, &candidate);
+    let (missing, added) = one_sided(frame, &reference, &candidate);
+    let mut inside: Vec<f32> = map.iter().zip(&frame.core).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
+    if inside.len() < 200 {
+        let empty = Channel::silent(Axis::Feature);
+        return FeatureMap { channel: empty, map: vec![0.0; frame.core.len()], added };
+    }
+    let top = top_mean(&mut inside, 0.003);
+    let places = places(frame, &map);
+    let words: Vec<String> =
+        places.iter().take(3).map(|p| describe(frame, p, &reference, &candidate, &missing, &added)).collect();
+    let region = places.first().and_then(|p| frame.region(p.rect, size));
+    let named = places.first().and_then(|p| frame.region(p.rect, size)).and_then(|_| label(protected));
+    let evidence = match (words.is_empty(), named) {
+        (true, _) => "fine structure differs a little all over the product".to_owned(),
+        (false, Some(label)) => format!("{label}{}", words.join("; ")),
+        (false, None) => words.join("; "),
+    };
+    let edges = |plane: &[f32]| {
+        let mut v: Vec<f32> = plane.iter().zip(&frame.core).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
+        top_mean(&mut v, 0.003)
+    };
+    let metrics = vec![
+        Metric { name: "feature_structure", value: f64::from(top), region, evidence, cure: None },
+        Metric {
+            name: "feature_missing",
+            value: f64::from(edges(&missing)),
+            region,
+            evidence: format!("marks of the reference are missing: {}", words.join("; ")),
+            cure: None,
+        },
+        Metric {
+            name: "feature_added",
+            value: f64::from(edges(&added)),
+            region,
+            evidence: format!("marks that the reference does not have: {}", words.join("; ")),
+            cure: None,
+        },
+    ];
+    let confidence = match registration.method {
+        Method::Keypoints => registration.confidence,
+        Method::Outline => 0.3 * registration.confidence,
+    };
+    let channel =
+        Channel { axis: Axis::Feature, metrics, violations: Vec::new(), confidence: f64::from(confidence) };
+    FeatureMap { channel, map, added }
+}
+
+fn label(protected: &[ProtectedRegion]) -> Option<&'static str> {
+    protected
+        .iter()
+        .any(|p| p.kind == packshot_pipeline::facts::ProtectedKind::Label && p.strength > 0.8)
+        .then_some("")
+}
+
+fn masked(frame: &Frame, plane: &[f32]) -> Vec<f32> {
+    plane.iter().zip(&frame.core).map(|(v, k)| if *k { *v } else { 0.0 }).collect()
+}
+
+/// Mean of the largest `share` of the values.
+fn top_mean(values: &mut [f32], share: f32) -> f32 {
+    let limit = quantile(values, 1.0 - share);
+    let (sum, n) = values.iter().filter(|v| **v >= limit).fold((0.0, 0.0), |s, v| (s.0 + v, s.1 + 1.0));
+    sum / f32::max(n, 1.0)
+}
+
+/// Takes out the slow misalignment that the affine map leaves: block-wise best shifts of at
+/// most three pixels, smoothed over the whole product so that a single moved mark stays moved.
+fn aligned(frame: &Frame, reference: &[f32], candidate: &[f32]) -> Vec<f32> {
+    const REACH: i32 = 3;
+    let (w, h) = (frame.width as i32, frame.height as i32);
+    let block = ((0.10 * frame.size) as i32).max(12);
+    let (columns, rows) = ((w / block + 1) as usize, (h / block + 1) as usize);
+    let mut shift = [vec![0f32; columns * rows], vec![0f32; columns * rows]];
+    let mut trust = vec![0f32; columns * rows];
+    for row in 0..rows {
+        for column in 0..columns {
+            let at = row * columns + column;
+            if let Some((dx, dy, gain)) = best_shift(
+                frame,
+                reference,
+                candidate,
+                column as i32 * block,
+                row as i32 * block,
+                block,
+                REACH,
+            ) {
+                shift[0][at] = dx;
+                shift[1][at] = dy;
+                trust[at] = gain;
+            }
+        }
+    }
+    let smooth = |values: &[f32], x: f32, y: f32| {
+        let (mut sum, mut n) = (0.0, 1e-3);
+        for row in 0..rows {
+            for column in 0..columns {
+                let d = ((column as f32 + 0.5) * block as f32 - x).powi(2)
+                    + ((row as f32 + 0.5) * block as f32 - y).powi(2);
+                let weight = trust[row * columns + column] * (-d / (2.0 * (0.25 * frame.size).powi(2))).exp();
+                sum += weight * values[row * columns + column];
+                n += weight;
+            }
+        }
+        sum / n
+    };
+    // the field is slow: a coarse grid of it, read bilinearly by nearest cell
+    const CELL: i32 = 8;
+    let grid_w = (w / CELL + 1) as usize;
+    let grid: Vec<(f32, f32)> = (0..=h / CELL)
+        .flat_map(|gy| (0..=w / CELL).map(move |gx| (gx, gy)))
+        .map(|(gx, gy)| {
+            let (x, y) = ((gx * CELL) as f32 + 4.0, (gy * CELL) as f32 + 4.0);
+            (smooth(&shift[0], x, y), smooth(&shift[1], x, y))
+        })
+        .collect();
+    let plane = frame.plane(candidate.to_vec());
+    let mut out = Vec::with_capacity(candidate.len());
+    for y in 0..h {
+        for x in 0..w {
+            let (dx, dy) = grid[(y / CELL) as usize * grid_w + (x / CELL) as usize];
+            out.push(bilinear(&plane, x as f32 + dx, y as f32 + dy));
+        }
+    }
+    out
+}
+
+fn bilinear(plane: &blur::Plane, x: f32, y: f32) -> f32 {
+    let (x0, y0) = (x.floor(), y.floor());
+    let (u, v) = (x - x0, y - y0);
+    let at = |dx: i64, dy: i64| plane.at(x0 as i64 + dx, y0 as i64 + dy);
+    (at(0, 0) * (1.0 - u) + at(1, 0) * u) * (1.0 - v) + (at(0, 1) * (1.0 - u) + at(1, 1) * u) * v
+}
+
+/// The shift of one block with the least squared difference of mean-free lightness, and how
+/// much better it is than the average shift.
+fn best_shift(
+    frame: &Frame,
+    reference: &[f32],
+    candidate: &[f32],
+    x0: i32,
+    y0: i32,
+    block: i32,
+    reach: i32,
+) -> Option<(f32, f32, f32)> {
+    let (w, h) = (frame.width as i32, frame.height as i32);
+    let mut pixels = Vec::new();
+    for y in (y0.max(reach)..(y0 + block).min(h - reach)).step_by(2) {
+        for x in (x0.max(reach)..(x0 + block).min(w - reach)).step_by(2) {
+            if frame.core[(y * w + x) as usize] {
+                pixels.push((y * w + x) as usize);
+            }
+        }
+    }
+    if pixels.len() < 20 {
+        return None;
+    }
+    let mut best = (f32::MAX, 0, 0);
+    let mut total = 0.0;
+    for dy in -reach..=reach {
+        for dx in -reach..=reach {
+            let step = (dy * w + dx) as isize;
+            let (mut sum, mut square) = (0.0, 0.0);
+            for &i in &pixels {
+                let d = candidate[i.wrapping_add_signed(step)] - reference[i];
+                sum += d;
+                square += d * d;
+            }
+            let n = pixels.len() as f32;
+            let cost = square / n - (sum / n).powi(2);
+            total += cost;
+            if cost < best.0 {
+                best = (cost, dx, dy);
+            }
+        }
+    }
+    let average = total / ((2 * reach + 1) * (2 * reach + 1)) as f32;
+    Some((
+        best.1 as f32,
+        best.2 as f32,
+        ((average - best.0) / (average + 2.0)).max(0.0) * (average / (average + 4.0)),
+    ))
+}
+
+/// One minus structural similarity without luminance, per pixel of the core, 0 to about 2.
+fn structure(frame: &Frame, a: &[f32], b: &[f32]) -> Vec<f32> {
+    let sigma = (WINDOW * frame.size).max(2.0);
+    let weight = frame.core_blur(sigma);
+    let mean = |v: &[f32]| frame.inside_blur(v, sigma, &weight);
+    let product = |x: &[f32], y: &[f32]| -> Vec<f32> { x.iter().zip(y).map(|(x, y)| x * y).collect() };
+    let (ma, mb) = (mean(a), mean(b));
+    let (aa, bb, ab) = (mean(&product(a, a)), mean(&product(b, b)), mean(&product(a, b)));
+    (0..a.len())
+        .map(|i| {
+            if !frame.core[i] {
+                return 0.0;
+            }
+            let va = (aa[i] - ma[i] * ma[i]).max(0.0);
+            let vb = (bb[i] - mb[i] * mb[i]).max(0.0);
+            let cov = ab[i] - ma[i] * mb[i];
+            1.0 - (2.0 * cov + FLAT) / (va + vb + FLAT)
+        })
+        .collect()
+}
+
+/// Edge strength that only one picture has, with two pixels of tolerance.
+fn one_sided(frame: &Frame, reference: &[f32], candidate: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let (r, c) = (gradient(frame, reference), gradient(frame, candidate));
+    let (wide_r, wide_c) = (spread_max(frame, &r, 2), spread_max(frame, &c, 2));
+    let sigma = (0.014 * frame.size).max(1.5);
+    let weight = frame.core_blur(sigma);
+    let excess = |a: &[f32], b: &[f32]| {
+        let raw: Vec<f32> = a.iter().zip(b).map(|(a, b)| (a - 1.15 * b).max(0.0)).collect();
+        frame.inside_blur(&raw, sigma, &weight)
+    };
+    (excess(&r, &wide_c), excess(&c, &wide_r))
+}
+
+fn gradient(frame: &Frame, l: &[f32]) -> Vec<f32> {
+    let (w, h) = (frame.width as usize, frame.height as usize);
+    let mut out = vec![0f32; w * h];
+    for y in 1..h.saturating_sub(1) {
+        for x in 1..w.saturating_sub(1) {
+            let i = y * w + x;
+            // the rim of the core is no edge of the product
+            if frame.core[i]
+                && frame.core[i - 1]
+                && frame.core[i + 1]
+                && frame.core[i - w]
+                && frame.core[i + w]
+            {
+                out[i] = (l[i + 1] - l[i - 1]).hypot(l[i + w] - l[i - w]);
+            }
+        }
+    }
+    out
+}
+
+/// Largest value within `radius` pixels, square window.
+fn spread_max(frame: &Frame, values: &[f32], radius: usize) -> Vec<f32> {
+    let (w, h) = (frame.width as usize, frame.height as usize);
+    let mut rows = vec![0f32; w * h];
+    for y in 0..h {
+        for x in 0..w {
+            let line = &values[y * w + x.saturating_sub(radius)..y * w + (x + radius + 1).min(w)];
+            rows[y * w + x] = line.iter().copied().fold(0.0, f32::max);
+        }
+    }
+    let mut out = vec![0f32; w * h];
+    for y in 0..h {
+        for x in 0..w {
+            out[y * w + x] = (y.saturating_sub(radius)..(y + radius + 1).min(h))
+                .map(|v| rows[v * w + x])
+                .fold(0.0, f32::max);
+        }
+    }
+    out
+}
+
+/// A connected place where structure differs.
+pub(super) struct Place {
+    pub(super) rect: Rect,
+    weight: f32,
+}
+
+/// The places where the map is high, heaviest first.
+pub(super) fn places(frame: &Frame, map: &[f32]) -> Vec<Place> {
+    let mut high = GrayImage::new(frame.width, frame.height);
+    for (pixel, v) in high.as_mut().iter_mut().zip(map) {
+        *pixel = if *v > 0.5 { 255 } else { 0 };
+    }
+    let joined = mask::close(&high, ((0.01 * frame.size) as u32).max(1));
+    let mut found: Vec<Place> = mask::components(&joined, ((0.0004 * frame.size * frame.size) as u64).max(6))
+        .into_iter()
+        .map(|c| Place { rect: c.rect, weight: c.area as f32 })
+        .collect();
+    found.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    found
+}
+
+/// "a mark at the upper left is missing", "... moved 14 px to the right", ...
+fn describe(
+    frame: &Frame,
+    place: &Place,
+    reference: &[f32],
+    candidate: &[f32],
+    missing: &[f32],
+    added: &[f32],
+) -> String {
+    let mean = |plane: &[f32]| {
+        let (mut sum, mut n) = (0.0, 1e-3);
+        for y in place.rect.y..place.rect.y + place.rect.h {
+            for x in place.rect.x..place.rect.x + place.rect.w {
+                sum += plane[(y * frame.width + x) as usize];
+                n += 1.0;
+            }
+        }
+        sum / n
+    };
+    let (gone, new) = (mean(missing), mean(added));
+    let side = side(frame, place.rect);
+    if gone > 2.0 * new + 0.3 {
+        if let Some((dx, dy)) = displaced(frame, place.rect, reference, candidate) {
+            let distance = dx.hypot(dy) * frame.placement.scale;
+            return format!("a mark at the {side} moved by {distance:.0} px");
+        }
+        return format!("a mark at the {side} is missing");
+    }
+    if new > 2.0 * gone + 0.3 {
+        return format!("a mark at the {side} was added");
+    }
+    format!("marks at the {side} are changed")
+}
+
+/// Where on the product a place lies, in words.
+fn side(frame: &Frame, rect: Rect) -> &'static str {
+    let Some(bounds) = mask::bounds(&frame.mask, 128) else { return "middle" };
+    let x = (rect.x as f32 + rect.w as f32 / 2.0 - bounds.x as f32) / bounds.w as f32;
+    let y = (rect.y as f32 + rect.h as f32 / 2.0 - bounds.y as f32) / bounds.h as f32;
+    let third = |v: f32| usize::from(v > 0.36) + usize::from(v > 0.64);
+    [["upper left", "top", "upper right"], ["left", "middle", "right"], ["lower left", "foot", "lower right"]]
+        [third(y)][third(x)]
+}
+
+/// Where the reference's patch is found in the candidate, when it is found clearly.
+fn displaced(frame: &Frame, rect: Rect, reference: &[f32], candidate: &[f32]) -> Option<(f32, f32)> {
+    let (w, h) = (frame.width as i32, frame.height as i32);
+    let reach = (SEARCH * frame.size) as i32;
+    let step = (reach / 24).max(1);
+    let pixels: Vec<(i32, i32)> = (rect.y..rect.y + rect.h)
+        .step_by(2)
+        .flat_map(|y| (rect.x..rect.x + rect.w).step_by(2).map(move |x| (x as i32, y as i32)))
+        .filter(|(x, y)| frame.core[(y * w + x) as usize])
+        .collect();
+    if pixels.len() < 25 {
+        return None;
+    }
+    let correlation = |dx: i32, dy: i32| {
+        let (mut n, mut a, mut b, mut aa, mut bb, mut ab) = (0.0f32, 0.0, 0.0, 0.0, 0.0, 0.0);
+        for (x, y) in &pixels {
+            let (u, v) = (x + dx, y + dy);
+            if u < 0 || v < 0 || u >= w || v >= h || !frame.core[(v * w + u) as usize] {
+                continue;
+            }
+            let (p, q) = (reference[(y * w + x) as usize], candidate[(v * w + u) as usize]);
+            n += 1.0;
+            a += p;
+            b += q;
+            aa += p * p;
+            bb += q * q;
+            ab += p * q;
+        }
+        if n < 0.7 * pixels.len() as f32 {
+            return 0.0;
+        }
+        (n * ab - a * b) / ((n * aa - a * a).max(1e-3) * (n * bb - b * b).max(1e-3)).sqrt()
+    };
+    let mut best = (0.0, 0, 0);
+    for dy in (-reach..=reach).step_by(step as usize) {
+        for dx in (-reach..=reach).step_by(step as usize) {
+            let c = correlation(dx, dy);
+            if c > best.0 {
+                best = (c, dx, dy);
+            }
+        }
+    }
+    let far = (best.1 as f32).hypot(best.2 as f32) > 0.015 * frame.size;
+    (best.0 > 0.7 && far && best.0 > correlation(0, 0) + 0.2).then_some((best.1 as f32, best.2 as f32))
+}

@@ -1,0 +1,134 @@
+//! Image quality: softness against the reference at equal scale, compression blocks, noise,
+//! a halo around the product, and, where the role asks for white, a background that is not.
+
+use image::RgbImage;
+use packshot_pipeline::finding::{Axis, EditOp};
+
+use super::channel::{Channel, Metric, Violation, quantile};
+use super::frame::Frame;
+use super::rules::Rules;
+
+/// Measures the axis.
+pub(super) fn measure(frame: &Frame, candidate: &RgbImage, rules: Rules) -> Channel {
+    let mut metrics = vec![softness(frame), halo(frame)];
+    metrics.push(blocks(candidate));
+    let violations =
+        if rules.white_background { off_white(candidate).into_iter().collect() } else { Vec::new() };
+    Channel { axis: Axis::Quality, metrics, violations, confidence: 1.0 }
+}
+
+/// Logarithm of how much weaker the product's strongest edges are than the reference's.
+fn softness(frame: &Frame) -> Metric {
+    let (r, c) = (edges(frame, &frame.reference_lab.l), edges(frame, &frame.candidate_lab.l));
+    let count = frame.core_count();
+    let strongest = |g: &[f32]| {
+        let mut inside: Vec<f32> = g.iter().zip(&frame.core).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
+        let limit = quantile(&mut inside, 0.95);
+        let top: Vec<f32> = inside.into_iter().filter(|v| *v >= limit).collect();
+        top.iter().sum::<f32>() / top.len().max(1) as f32
+    };
+    let (before, after) = (strongest(&r), strongest(&c));
+    let value = if count < 100 { 0.0 } else { ((before + 0.8) / (after + 0.8)).ln().max(0.0) };
+    Metric {
+        name: "quality_soft",
+        value: f64::from(value),
+        region: None,
+        evidence: format!(
+            "softer than the reference: edges have {:.0} % of its contrast",
+            100.0 * (-value).exp()
+        ),
+        cure: Some((EditOp::Restore, "mild blur can be sharpened without new content")),
+    }
+}
+
+/// Gradient magnitude of a plane of the frame.
+fn edges(frame: &Frame, l: &[f32]) -> Vec<f32> {
+    let plane = frame.plane(l.to_vec());
+    let (w, h) = (frame.width as usize, frame.height as usize);
+    let mut out = vec![0f32; w * h];
+    for y in 1..h.saturating_sub(1) {
+        for x in 1..w.saturating_sub(1) {
+            let i = y * w + x;
+            out[i] = (plane.data[i + 1] - plane.data[i - 1]).hypot(plane.data[i + w] - plane.data[i - w]);
+        }
+    }
+    out
+}
+
+/// A bright or dark ring just outside the product that neither product nor background has.
+fn halo(frame: &Frame) -> Metric {
+    let near = ring(frame, 2.0, 5.0);
+    let far = ring(frame, 9.0, 14.0);
+    let excess = |l: &[f32]| {
+        let mean = |at: &[usize]| at.iter().map(|&i| l[i]).sum::<f32>() / at.len().max(1) as f32;
+        mean(&near) - mean(&far)
+    };
+    let value = if near.len() < 40 || far.len() < 40 {
+        0.0
+    } else {
+        // a shadow darkens smoothly and is no halo: only what is brighter counts in full
+        let (before, after) = (excess(&frame.reference_lab.l), excess(&frame.candidate_lab.l));
+        (after - before.max(0.0)).max(0.0)
+    };
+    Metric {
+        name: "quality_halo",
+        value: f64::from(value),
+        region: None,
+        evidence: format!("a bright rim of {value:.1} L around the product"),
+        cure: Some((EditOp::Background, "the rim lies outside the product and can be laid anew")),
+    }
+}
+
+fn ring(frame: &Frame, from: f32, to: f32) -> Vec<usize> {
+    let away = &frame.outside.data;
+    (0..away.len()).filter(|&i| away[i] > from && away[i] <= to && frame.visible[i]).collect()
+}
+
+/// Strength of the 8 x 8 grid of JPEG: steps across block borders against steps inside.
+fn blocks(candidate: &RgbImage) -> Metric {
+    let (w, h) = candidate.dimensions();
+    let raw = candidate.as_raw();
+    let light = |x: u32, y: u32| f32::from(raw[(3 * (y * w + x) + 1) as usize]);
+    let (mut on, mut off, mut n_on, mut n_off) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
+    let step = (h / 400).max(1);
+    for y in (0..h).step_by(step as usize) {
+        for x in 1..w.saturating_sub(2) {
+            // second difference: how far the step stands out from its neighbours' slope
+            let d = (light(x, y) - light(x + 1, y)).abs()
+                - 0.5 * ((light(x - 1, y) - light(x, y)).abs() + (light(x + 1, y) - light(x + 2, y)).abs());
+            let d = f64::from(d.clamp(-20.0, 20.0));
+            if (x + 1) % 8 == 0 {
+                on += d;
+                n_on += 1.0;
+            } else {
+                off += d;
+                n_off += 1.0;
+            }
+        }
+    }
+    let value = if n_on > 500.0 { (on / n_on - off / n_off).max(0.0) } else { 0.0 };
+    Metric {
+        name: "quality_blocks",
+        value,
+        region: None,
+        evidence: format!("compression blocks are visible ({value:.2} levels across their borders)"),
+        cure: Some((EditOp::Restore, "block borders can be smoothed without touching real edges")),
+    }
+}
+
+/// A main image's border that is not exactly white, beyond what compression does to 255.
+fn off_white(candidate: &RgbImage) -> Option<Violation> {
+    const COMPRESSION: f32 = 3.0;
+    let (w, h) = candidate.dimensions();
+    let mut levels: Vec<f32> = candidate
+        .enumerate_pixels()
+        .filter(|(x, y, _)| *x < 3 || *y < 3 || x + 3 >= w || y + 3 >= h)
+        .map(|(_, _, p)| f32::from(255 - p.0.iter().copied().min().unwrap_or(0)))
+        .collect();
+    let value = quantile(&mut levels, 0.98);
+    (value > COMPRESSION).then(|| Violation {
+        region: None,
+        evidence: format!("the background is not white: {value:.0} levels below 255 at the border"),
+        cure: Some((EditOp::Background, "the background can be set to white outside the product")),
+    })
+}

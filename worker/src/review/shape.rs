@@ -1,0 +1,333 @@
+//! Shape drift under the similarity: stretch and bend from the field of matches, growth and
+//! shrinkage of the outline from its own edge profiles, and parts that are missing.
+
+use image::GrayImage;
+use packshot_imaging::blur;
+use packshot_imaging::mask;
+use packshot_imaging::photo::Rect;
+use packshot_imaging::register::{Match, Method, Registration};
+use packshot_pipeline::finding::{Axis, Region};
+
+use super::channel::{Channel, Metric, quantile};
+use super::colour::Light;
+use super::frame::Frame;
+use super::outline::{self, Outline};
+
+/// Fewest matches for a stretch, and for a bend of third degree.
+const MATCHES_STRETCH: usize = 12;
+const MATCHES_BEND: usize = 30;
+
+/// Measures the axis.
+pub(super) fn measure(
+    frame: &Frame,
+    registration: &Registration,
+    light: &Light,
+    size: (u32, u32),
+    whole: bool,
+) -> Channel {
+    let mut metrics = Vec::new();
+    metrics.extend(stretch(registration));
+    metrics.extend(bend(registration));
+    let outline = outline::find(frame);
+    if whole {
+        metrics.extend(contour(frame, &outline, size));
+    }
+    metrics.extend(missing(frame, light, size));
+    let believed = match registration.method {
+        Method::Keypoints => registration.confidence.max(outline.decided),
+        Method::Outline => 0.5 * outline.decided,
+    };
+    Channel { axis: Axis::Shape, metrics, violations: Vec::new(), confidence: f64::from(believed) }
+}
+
+/// Unequal scale along two directions, from the affine map over all matches.
+fn stretch(registration: &Registration) -> Option<Metric> {
+    if registration.method != Method::Keypoints || registration.inliers < MATCHES_STRETCH {
+        return None;
+    }
+    let value = registration.affine.anisotropy();
+    let wide = registration.affine.widening();
+    let percent = 100.0 * (wide.abs().exp() - 1.0);
+    let evidence = if wide.abs() > 0.6 * value {
+        let word = if wide > 0.0 { "wider" } else { "taller" };
+        format!("the product is {percent:.1} % {word} than in the reference")
+    } else {
+        format!("the product is sheared by {:.1} %", 100.0 * (value.exp() - 1.0))
+    };
+    // few or crowded matches measure a stretch less exactly
+    let trust = (registration.spread / 0.3).min(1.0) * (registration.inliers as f32 / 25.0).min(1.0);
+    Some(Metric {
+        name: "shape_stretch",
+        value: f64::from(value * trust),
+        region: None,
+        evidence,
+        cure: None,
+    })
+}
+
+/// Smooth bending (taper, bulge, lean): a cubic field fitted to where the matches went,
+/// beyond the affine map.
+fn bend(registration: &Registration) -> Option<Metric> {
+    let matches = &registration.matches;
+    if registration.method != Method::Keypoints || matches.len() < MATCHES_BEND {
+        return None;
+    }
+    let map = registration.affine;
+    let n = matches.len() as f64;
+    let (mx, my) = matches
+        .iter()
+        .fold((0.0, 0.0), |s, m| (s.0 + f64::from(m.from.0) / n, s.1 + f64::from(m.from.1) / n));
+    let radius = (matches
+        .iter()
+        .map(|m| (f64::from(m.from.0) - mx).powi(2) + (f64::from(m.from.1) - my).powi(2))
+        .sum::<f64>()
+        / n)
+        .sqrt()
+        .max(1.0);
+    let basis = |m: &Match| {
+        let (x, y) = ((f64::from(m.from.0) - mx) / radius, (f64::from(m.from.1) - my) / radius);
+        [1.0, x, y, x * x, x * y, y * y, x * x * x, x * x * y, x * y * y, y * y * y]
+    };
+    let residual = |m: &Match| {
+        let (x, y) = map.apply(m.from.0, m.from.1);
+        [f64::from(m.to.0 - x), f64::from(m.to.1 - y)]
+    };
+    let unit = radius * f64::from(registration.similarity.scale);
+    let mut field = [[0f64; 10]; 2];
+    for _ in 0..6 {
+        let weight = |m: &Match| {
+            let (b, r) = (basis(m), residual(m));
+            let rest: f64 = (0..2)
+                .map(|k| (r[k] - b.iter().zip(&field[k]).map(|(b, c)| b * c).sum::<f64>()).powi(2))
+                .sum();
+            1.0 / (1.0 + rest / (0.01 * unit).powi(2))
+        };
+        field = solve(matches, &basis, &residual, &weight)?;
+    }
+    // root mean square of the fitted field at the matches: the field itself, not its noise
+    let power = matches
+        .iter()
+        .map(|m| {
+            let b = basis(m);
+            (0..2).map(|k| b.iter().zip(&field[k]).map(|(b, c)| b * c).sum::<f64>().powi(2)).sum::<f64>()
+        })
+        .map(|p| p.min((0.2 * unit).powi(2)))
+        .sum::<f64>()
+        / n;
+    let value = power.sqrt() / unit;
+    Some(Metric {
+        name: "shape_bend",
+        value: value * (f64::from(registration.spread) / 0.3).min(1.0),
+        region: None,
+        evidence: format!("the product is bent or tapered by {:.1} % of its size", 100.0 * value),
+        cure: None,
+    })
+}
+
+/// Ridge-regularised weighted least squares for both displacement components.
+fn solve(
+    matches: &[Match],
+    basis: &impl Fn(&Match) -> [f64; 10],
+    residual: &impl Fn(&Match) -> [f64; 2],
+    weight: &impl Fn(&Match) -> f64,
+) -> Option<[[f64; 10]; 2]> {
+    let mut rows = [[0f64; 12]; 10];
+    for m in matches {
+        let (b, r, w) = (basis(m), residual(m), weight(m));
+        for i in 0..10 {
+            for j in 0..10 {
+                rows[i][j] += w * b[i] * b[j];
+            }
+            rows[i][10] += w * b[i] * r[0];
+            rows[i][11] += w * b[i] * r[1];
+        }
+    }
+    let ridge = 0.02 * matches.len() as f64;
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[i] += if i < 3 { 1e-6 } else { ridge };
+    }
+    for i in 0..10 {
+        let pivot = (i..10).max_by(|&a, &b| rows[a][i].abs().total_cmp(&rows[b][i].abs()))?;
+        rows.swap(i, pivot);
+        if rows[i][i].abs() < 1e-12 {
+            return None;
+        }
+        let top = rows[i];
+        for (k, row) in rows.iter_mut().enumerate() {
+            if k != i {
+                let factor = row[i] / top[i];
+                for (v, t) in row.iter_mut().zip(&top) {
+                    *v -= factor * t;
+                }
+            }
+        }
+    }
+    let mut out = [[0f64; 10]; 2];
+    for i in 0..10 {
+        out[0][i] = rows[i][10] / rows[i][i];
+        out[1][i] = rows[i][11] / rows[i][i];
+    }
+    Some(out)
+}
+
+/// How far the outline stands from where the reference has it.
+fn contour(frame: &Frame, outline: &Outline, size: (u32, u32)) -> Option<Metric> {
+    let decided: Vec<(usize, f32)> =
+        outline.offsets.iter().enumerate().filter_map(|(i, o)| o.map(|o| (i, o))).collect();
+    if decided.len() < 24 || outline.decided < 0.25 {
+        return None;
+    }
+    let mut away: Vec<f32> = decided.iter().map(|(_, o)| o.abs()).collect();
+    let far = quantile(&mut away, 0.90) / frame.size;
+    let &(at, peak) = decided.iter().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
+    let (x, y) = outline.points[at];
+    let reach = (0.08 * frame.size).max(6.0);
+    let rect = Rect {
+        x: (x - reach).max(0.0) as u32,
+        y: (y - reach).max(0.0) as u32,
+        w: (2.0 * reach) as u32,
+        h: (2.0 * reach) as u32,
+    };
+    let signed = decided.iter().map(|(_, o)| o).sum::<f32>() / decided.len() as f32 / frame.size;
+    let evidence = widths(frame, outline).unwrap_or_else(|| {
+        let word = if peak > 0.0 { "outside" } else { "inside" };
+        format!(
+            "the outline lies up to {:.1} % of the product's size {word} the reference's ({} by {:.1} % on average)",
+            100.0 * peak.abs() / frame.size,
+            if signed > 0.0 { "larger" } else { "smaller" },
+            100.0 * signed.abs()
+        )
+    });
+    Some(Metric {
+        name: "shape_outline",
+        value: f64::from(far),
+        region: frame.region(rect, size),
+        evidence,
+        cure: None,
+    })
+}
+
+/// Names the band of the product, top to bottom, whose width changed most.
+fn widths(frame: &Frame, outline: &Outline) -> Option<String> {
+    let bounds = mask::bounds(&frame.mask, 128)?;
+    let middle = bounds.x as f32 + bounds.w as f32 / 2.0;
+    const BANDS: [&str; 5] = ["top", "neck or shoulder", "middle", "lower half", "foot"];
+    let mut sums = [[0f32; 2]; 5];
+    let mut counts = [[0f32; 2]; 5];
+    for ((x, y), offset) in outline.points.iter().zip(&outline.offsets) {
+        let Some(offset) = offset else { continue };
+        let band = ((y - bounds.y as f32) / bounds.h as f32 * 5.0).clamp(0.0, 4.0) as usize;
+        let side = usize::from(*x > middle);
+        sums[band][side] += offset;
+        counts[band][side] += 1.0;
+    }
+    let change = |band: usize| {
+        let both = (0..2).all(|s| counts[band][s] >= 3.0);
+        both.then(|| (0..2).map(|s| sums[band][s] / counts[band][s]).sum::<f32>() / bounds.w as f32)
+    };
+    let (band, most) =
+        (0..5).filter_map(|b| change(b).map(|c| (b, c))).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
+    (most.abs() > 0.015).then(|| {
+        let word = if most > 0.0 { "wider" } else { "narrower" };
+        format!("{} {:.0} % {word} than in the reference", BANDS[band], 100.0 * most.abs())
+    })
+}
+
+/// The largest piece at the product's edge where the candidate shows its background.
+fn missing(frame: &Frame, light: &Light, size: (u32, u32)) -> Option<Metric> {
+    let (w, h) = (frame.width, frame.height);
+    let inside = mask::threshold(&frame.mask, 200);
+    let outside: Vec<bool> =
+        frame.outside.data.iter().zip(&frame.visible).map(|(d, seen)| *d > 5.0 && *seen).collect();
+    let ground = background(frame, &outside);
+    let shift = light_shift(frame, light);
+    let (r, c) = (&frame.reference_lab, &frame.candidate_lab);
+    let mut gone = GrayImage::new(w, h);
+    let out = gone.as_mut();
+    for i in 0..out.len() {
+        if inside.as_raw()[i] == 0 || !frame.visible[i] {
+            continue;
+        }
+        let from_product = (c.l[i] - r.l[i] - shift[0]).powi(2)
+            + (c.a[i] - r.a[i] - shift[1]).powi(2)
+            + (c.b[i] - r.b[i] - shift[2]).powi(2);
+        let from_ground = (c.l[i] - ground[0][i]).powi(2)
+            + (c.a[i] - ground[1][i]).powi(2)
+            + (c.b[i] - ground[2][i]).powi(2);
+        if from_product > 100.0 && from_ground < 0.3 * from_product {
+            out[i] = 255;
+        }
+    }
+    let solid = mask::open(&gone, ((0.008 * frame.size) as u32).max(1));
+    let piece = mask::components(&solid, 20).into_iter().max_by_key(|c| c.area);
+    let area = mask::area(&inside).max(1) as f32;
+    let (share, region): (f32, Option<Region>) = match &piece {
+        Some(c) => (c.area as f32 / area, frame.region(c.rect, size)),
+        None => (0.0, None),
+    };
+    Some(Metric {
+        name: "shape_missing",
+        value: f64::from(share),
+        region,
+        evidence: format!("a part is missing: {:.1} % of the product shows background", 100.0 * share),
+        cure: None,
+    })
+}
+
+/// How light alone moves the product's middle colour, in Lab.
+fn light_shift(frame: &Frame, light: &Light) -> [f32; 3] {
+    let _ = light;
+    let middle = |reference: &[f32], candidate: &[f32]| {
+        let mut d: Vec<f32> =
+            (0..frame.core.len()).filter(|&i| frame.core[i]).map(|i| candidate[i] - reference[i]).collect();
+        quantile(&mut d, 0.5)
+    };
+    let (r, c) = (&frame.reference_lab, &frame.candidate_lab);
+    [middle(&r.l, &c.l), middle(&r.a, &c.a), middle(&r.b, &c.b)]
+}
+
+/// The candidate's background carried smoothly under the product, from fine to coarse; at a
+/// quarter of the frame's resolution, as it is smooth.
+fn background(frame: &Frame, outside: &[bool]) -> [Vec<f32>; 3] {
+    const STEP: usize = 4;
+    let (w, h) = (frame.width as usize, frame.height as usize);
+    let (sw, sh) = (w.div_ceil(STEP), h.div_ceil(STEP));
+    let lab = &frame.candidate_lab;
+    let mut sums = [vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh]];
+    for y in 0..h {
+        for x in 0..w {
+            let (i, cell) = (y * w + x, (y / STEP) * sw + x / STEP);
+            if outside[i] {
+                for (sum, v) in sums.iter_mut().zip([lab.l[i], lab.a[i], lab.b[i], 1.0]) {
+                    sum[cell] += v;
+                }
+            }
+        }
+    }
+    let planes = sums.map(|data| blur::Plane { width: sw as u32, height: sh as u32, data });
+    let mut filled = vec![0f32; sw * sh];
+    let mut out = [vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh]];
+    for sigma in [0.02, 0.05, 0.12, 0.3] {
+        let soft: Vec<_> =
+            planes.iter().map(|p| blur::gaussian(p, (sigma * frame.size / STEP as f32).max(0.5))).collect();
+        for i in 0..filled.len() {
+            let weight = soft[3].data[i] / (STEP * STEP) as f32;
+            if weight > 1e-3 {
+                let believed = (4.0 * weight).min(1.0) * (1.0 - filled[i]);
+                for (o, s) in out.iter_mut().zip(&soft) {
+                    o[i] += believed * s.data[i] / soft[3].data[i];
+                }
+                filled[i] += believed;
+            }
+        }
+    }
+    out.map(|small| {
+        (0..w * h)
+            .map(|i| {
+                let cell = (i / w / STEP) * sw + (i % w) / STEP;
+                // nothing known of the background: infinitely far from every colour
+                if filled[cell] > 1e-3 { small[cell] / filled[cell] } else { 1e6 }
+            })
+            .collect()
+    })
+}

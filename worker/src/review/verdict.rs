@@ -1,0 +1,211 @@
+//! From measurements to a verdict: scores in units of the calibration, findings, and what
+//! should happen. A pure function.
+
+use packshot_pipeline::finding::{Axis, AxisScore, Finding, Review, Severity, Verdict};
+use packshot_pipeline::role::Role;
+
+use super::channel::{Channel, Metric};
+use super::thresholds::Thresholds;
+
+/// From how many times its limit an axis of the product itself is beyond repair.
+const FAR_BEYOND: f64 = 1.5;
+/// Below this confidence a failing product axis is for a person to judge.
+const CONFIDENCE_MIN: f64 = 0.25;
+
+/// Decides. `channels` holds at most one channel per axis; `uncomparable` is the reason when
+/// the product could not be found in the candidate.
+pub fn decide(
+    channels: &[Channel],
+    uncomparable: Option<&str>,
+    role: Option<Role>,
+    thresholds: &Thresholds,
+) -> Review {
+    let mut axes = Vec::with_capacity(Axis::ALL.len());
+    let mut findings: Vec<(f64, Finding)> = Vec::new();
+    for axis in Axis::ALL {
+        let channel = channels.iter().find(|c| c.axis == axis);
+        axes.push(score(axis, channel, thresholds));
+        if let Some(channel) = channel {
+            findings.extend(findings_of(channel, thresholds));
+        }
+    }
+    findings.sort_by(|a, b| b.1.severity.cmp(&a.1.severity).then(b.0.total_cmp(&a.0)));
+    let verdict = verdict(channels, &axes, uncomparable, role, thresholds);
+    if let Some(reason) = uncomparable {
+        let finding = Finding {
+            axis: Axis::Shape,
+            severity: Severity::Warning,
+            region: None,
+            evidence: format!("not comparable: {reason}"),
+            value: 0.0,
+            threshold: 0.0,
+        };
+        findings.insert(0, (0.0, finding));
+    }
+    Review {
+        axes,
+        findings: findings.into_iter().map(|(_, f)| f).collect(),
+        verdict,
+        comparable: uncomparable.is_none(),
+    }
+}
+
+fn relative(metric: &Metric, thresholds: &Thresholds) -> f64 {
+    let value = if metric.value.is_finite() { metric.value.max(0.0) } else { 0.0 };
+    value / thresholds.scale(metric.name)
+}
+
+fn score(axis: Axis, channel: Option<&Channel>, thresholds: &Thresholds) -> AxisScore {
+    let limit = thresholds.limit(axis);
+    let (score, confidence) = match channel {
+        Some(c) if !c.metrics.is_empty() || !c.violations.is_empty() => {
+            let measured = c.metrics.iter().map(|m| relative(m, thresholds)).fold(0.0, f64::max);
+            // a broken rule is beyond every limit
+            let broken = if c.violations.is_empty() { 0.0 } else { 10.0 * limit };
+            (Some(measured + broken), c.confidence)
+        }
+        Some(_) | None => (None, 0.0),
+    };
+    AxisScore { axis, score, threshold: limit, confidence, pass: score.is_none_or(|s| s < limit) }
+}
+
+fn findings_of(channel: &Channel, thresholds: &Thresholds) -> Vec<(f64, Finding)> {
+    let limit = thresholds.limit(channel.axis);
+    let mut found: Vec<(f64, Finding)> = channel
+        .violations
+        .iter()
+        .map(|v| {
+            let finding = Finding {
+                axis: channel.axis,
+                severity: Severity::Drift,
+                region: v.region,
+                evidence: v.evidence.clone(),
+                value: 1.0,
+                threshold: 0.0,
+            };
+            (10.0, finding)
+        })
+        .collect();
+    for metric in &channel.metrics {
+        let over = relative(metric, thresholds) / limit;
+        let severity = if over >= 1.0 {
+            Severity::Drift
+        } else if over >= 0.8 {
+            Severity::Warning
+        } else {
+            continue;
+        };
+        let finding = Finding {
+            axis: channel.axis,
+            severity,
+            region: metric.region,
+            evidence: metric.evidence.clone(),
+            value: metric.value,
+            threshold: limit * thresholds.scale(metric.name),
+        };
+        found.push((over, finding));
+    }
+    found
+}
+
+fn verdict(
+    channels: &[Channel],
+    axes: &[AxisScore],
+    uncomparable: Option<&str>,
+    role: Option<Role>,
+    thresholds: &Thresholds,
+) -> Verdict {
+    let failing = |axis: Axis| axes.iter().find(|a| a.axis == axis && !a.pass);
+    if let Some(reason) = uncomparable {
+        return Verdict::Human { why: format!("cannot be measured against the reference: {reason}") };
+    }
+    let product = [Axis::Shape, Axis::Feature, Axis::Colour, Axis::Material, Axis::Scale];
+    if let Some(axis) = product.into_iter().filter_map(failing).max_by(|a, b| over(a).total_cmp(&over(b))) {
+        let why = explain(channels, axis.axis, thresholds);
+        let sure = over(axis) >= FAR_BEYOND && axis.confidence >= CONFIDENCE_MIN;
+        return if sure { Verdict::Regenerate { why } } else { Verdict::Human { why } };
+    }
+    for axis in [Axis::Claim, Axis::Quality].into_iter().filter_map(failing) {
+        return cure(channels, axis.axis, thresholds)
+            .unwrap_or_else(|| Verdict::Regenerate { why: explain(channels, axis.axis, thresholds) });
+    }
+    if role == Some(Role::OnModel) {
+        return Verdict::Human { why: "images on a model are always looked at by a person".to_owned() };
+    }
+    Verdict::Accept
+}
+
+fn over(axis: &AxisScore) -> f64 {
+    axis.score.unwrap_or(0.0) / axis.threshold.max(1e-9)
+}
+
+/// The failing metrics of an axis, worst first.
+fn failing_metrics<'a>(channels: &'a [Channel], axis: Axis, thresholds: &Thresholds) -> Vec<&'a Metric> {
+    let limit = thresholds.limit(axis);
+    let mut found: Vec<&Metric> = channels
+        .iter()
+        .filter(|c| c.axis == axis)
+        .flat_map(|c| &c.metrics)
+        .filter(|m| relative(m, thresholds) >= limit)
+        .collect();
+    found.sort_by(|a, b| relative(b, thresholds).total_cmp(&relative(a, thresholds)));
+    found
+}
+
+fn explain(channels: &[Channel], axis: Axis, thresholds: &Thresholds) -> String {
+    let broken = channels.iter().filter(|c| c.axis == axis).flat_map(|c| &c.violations).map(|v| &v.evidence);
+    broken
+        .chain(failing_metrics(channels, axis, thresholds).into_iter().map(|m| &m.evidence))
+        .next()
+        .map_or_else(|| format!("{} drifted", axis.word()), |evidence| format!("{}: {evidence}", axis.word()))
+}
+
+/// The operation that cures the worst finding of an axis; `None` when one has no cure.
+fn cure(channels: &[Channel], axis: Axis, thresholds: &Thresholds) -> Option<Verdict> {
+    let violations = channels.iter().filter(|c| c.axis == axis).flat_map(|c| &c.violations);
+    let worst = failing_metrics(channels, axis, thresholds);
+    let mut all: Vec<_> =
+        violations.map(|v| (v.cure, v.region)).chain(worst.into_iter().map(|m| (m.cure, m.region))).collect();
+    if all.iter().any(|(cure, _)| cure.is_none()) {
+        return None;
+    }
+    let (cure, region) = if all.is_empty() { return None } else { all.swap_remove(0) };
+    cure.map(|(op, why)| Verdict::Edit { op, region, why: why.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use packshot_pipeline::finding::EditOp;
+
+    fn channel(axis: Axis, value: f64, cure: Option<(EditOp, &'static str)>) -> Channel {
+        let metric = Metric { name: "m", value, region: None, evidence: "something".to_owned(), cure };
+        Channel { axis, metrics: vec![metric], violations: Vec::new(), confidence: 1.0 }
+    }
+
+    fn check(channels: &[Channel], uncomparable: Option<&str>, word: &str) -> Review {
+        let review = decide(channels, uncomparable, Some(Role::Main), &Thresholds::nothing());
+        assert_eq!(review.verdict.word(), word, "{:?}", review.verdict);
+        assert_eq!(review.axes.iter().map(|a| a.axis).collect::<Vec<_>>(), Axis::ALL);
+        review
+    }
+
+    #[test]
+    fn every_situation_has_its_verdict() {
+        check(&[channel(Axis::Shape, 0.5, None)], None, "accept");
+        check(&[channel(Axis::Shape, 1.2, None)], None, "human");
+        check(&[channel(Axis::Shape, 3.0, None)], None, "regenerate");
+        check(&[channel(Axis::Claim, 2.0, Some((EditOp::Erase, "stray object")))], None, "edit");
+        check(&[channel(Axis::Claim, 2.0, None)], None, "regenerate");
+        check(&[], Some("nothing matches"), "human");
+        check(&[channel(Axis::Shape, f64::NAN, None)], None, "accept");
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_neither_drift_nor_pass() {
+        let review = check(&[], Some("nothing matches"), "human");
+        assert!(!review.comparable);
+        assert!(review.axes.iter().all(|a| a.score.is_none()));
+    }
+}
