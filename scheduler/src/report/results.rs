@@ -1,0 +1,200 @@
+//! `results.csv`: the catalog's rows and columns as they came, with what became of each
+//! SKU beside them. The catalog is read again for it, so nothing of it is kept in memory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use packshot_pipeline::budget::MicroUsd;
+use packshot_pipeline::finding::{Finding, Severity};
+use packshot_pipeline::ids::Sku;
+use packshot_pipeline::role::Role;
+
+use super::{ReportError, ReportStatus, WholeFile};
+use crate::intake::Catalog;
+
+/// Characters of the findings cell; what a spreadsheet can hold and a person reads.
+const FINDINGS_CHARS_MAX: usize = 2_000;
+
+/// What became of one SKU.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ResultRow {
+    /// The set's status.
+    pub status: Option<ReportStatus>,
+    /// Why, when the status needs a reason.
+    pub reason: String,
+    /// Path of each role's file, relative to the output folder.
+    pub files: BTreeMap<Role, String>,
+    /// The verdict that matters most: `accept`, `edit`, `regenerate` or `human`.
+    pub verdict: String,
+    /// What was found, heaviest first.
+    pub findings: Vec<(Role, Finding)>,
+    /// What it cost, all roles together.
+    pub cost: MicroUsd,
+    /// Attempts of all roles together.
+    pub attempts: u32,
+    /// Digital source types of the files, each once.
+    pub source_types: Vec<String>,
+}
+
+/// Writes `results.csv` into `dir`: every row of `catalog`, which must be freshly opened,
+/// with the columns of `roles`. `result` is asked once per SKU.
+pub fn write_results(
+    dir: &Path,
+    catalog: Catalog,
+    roles: &[Role],
+    mut result: impl FnMut(&Sku) -> Option<ResultRow>,
+) -> Result<(), ReportError> {
+    let mut file = WholeFile::create(&dir.join("results.csv"))?;
+    let mut writer = csv::Writer::from_writer(&mut file.writer);
+    let written = write_all(&mut writer, catalog, roles, &mut result)
+        .and_then(|()| writer.flush().map_err(csv::Error::from));
+    drop(writer);
+    written.map_err(|error| file.failed(io::Error::from(error)))?;
+    file.finish()
+}
+
+fn write_all<W: io::Write>(
+    writer: &mut csv::Writer<W>,
+    catalog: Catalog,
+    roles: &[Role],
+    result: &mut impl FnMut(&Sku) -> Option<ResultRow>,
+) -> Result<(), csv::Error> {
+    let mut header = catalog.columns().to_vec();
+    let words = roles.iter().map(|role| role.word());
+    let added = ["status"].into_iter().chain(words).chain([
+        "verdict",
+        "findings",
+        "cost_usd",
+        "attempts",
+        "digital_source_type",
+    ]);
+    for name in added {
+        let name = free_name(&header, name);
+        header.push(name);
+    }
+    writer.write_record(&header)?;
+    for entry in catalog {
+        let added = match &entry.product {
+            Ok(product) => result(&product.sku).map_or_else(
+                || cells(roles, &ResultRow { reason: "not run".to_owned(), ..ResultRow::default() }),
+                |row| cells(roles, &row),
+            ),
+            Err(error) => {
+                let reason = match &error.hint {
+                    Some(hint) => format!("{error}; {hint}"),
+                    None => error.to_string(),
+                };
+                let status = Some(ReportStatus::BadRow);
+                cells(roles, &ResultRow { status, reason, ..ResultRow::default() })
+            }
+        };
+        for row in &entry.rows {
+            writer.write_record(row.cells.iter().chain(&added))?;
+        }
+    }
+    Ok(())
+}
+
+/// A column of ours never shares its name with one of the input.
+fn free_name(taken: &[String], name: &str) -> String {
+    let mut free = name.to_owned();
+    while taken.iter().any(|column| column.trim().eq_ignore_ascii_case(&free)) {
+        free = format!("packshot_{free}");
+    }
+    free
+}
+
+fn cells(roles: &[Role], row: &ResultRow) -> Vec<String> {
+    let mut cells = vec![row.status.map_or("not-run", ReportStatus::word).to_owned()];
+    cells.extend(roles.iter().map(|role| row.files.get(role).cloned().unwrap_or_default()));
+    cells.push(row.verdict.clone());
+    cells.push(findings_text(row));
+    cells.push(row.cost.to_string());
+    cells.push(row.attempts.to_string());
+    cells.push(row.source_types.join(" "));
+    cells.into_iter().map(harmless).collect()
+}
+
+fn findings_text(row: &ResultRow) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if !row.reason.is_empty() {
+        parts.push(row.reason.clone());
+    }
+    let weighty = row.findings.iter().filter(|(_, finding)| finding.severity > Severity::Note);
+    parts.extend(weighty.map(|(role, f)| format!("{role} {}: {}", f.axis.word(), f.evidence)));
+    parts.join("; ").chars().take(FINDINGS_CHARS_MAX).collect()
+}
+
+/// A spreadsheet takes a cell that begins like this for a formula.
+fn harmless(cell: String) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn rows_come_back_unchanged_with_results_beside_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.csv");
+        for image in ["a.jpg", "a2.jpg"] {
+            std::fs::write(dir.path().join(image), b"x").unwrap();
+        }
+        let text =
+            "sku;Status;image;note\na;on;a.jpg;=1+1\na;on;a2.jpg;\"x;\ny\"\n;on;a.jpg;\nc;on;a.jpg;c\n";
+        std::fs::write(&path, text).unwrap();
+        let catalog = Catalog::open(&path, None).unwrap();
+        write_results(dir.path(), catalog, &[Role::Main, Role::Ad], |sku| {
+            (sku.as_str() == "a").then(|| ResultRow {
+                status: Some(ReportStatus::NeedsHuman),
+                reason: "=HYPERLINK(\"x\")".to_owned(),
+                files: [(Role::Main, "sets/a/amazon/a.MAIN.jpg".to_owned())].into(),
+                verdict: "human".to_owned(),
+                cost: MicroUsd(40_000),
+                attempts: 2,
+                source_types: vec!["compositeCapture".to_owned()],
+                ..ResultRow::default()
+            })
+        })
+        .unwrap();
+        let mut reader = csv::Reader::from_path(dir.path().join("results.csv")).unwrap();
+        let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+        let expected = [
+            "sku",
+            "Status",
+            "image",
+            "note",
+            "packshot_status",
+            "main",
+            "ad",
+            "verdict",
+            "findings",
+            "cost_usd",
+            "attempts",
+            "digital_source_type",
+        ];
+        assert_eq!(header, expected);
+        let rows: Vec<Vec<String>> =
+            reader.records().map(|r| r.unwrap().iter().map(str::to_owned).collect()).collect();
+        assert_eq!(rows.len(), 4);
+        assert_eq!(rows[0][..4], ["a", "on", "a.jpg", "=1+1"]);
+        assert_eq!(rows[1][3], "x;\ny");
+        let added = [
+            "needs-human",
+            "sets/a/amazon/a.MAIN.jpg",
+            "",
+            "human",
+            "'=HYPERLINK(\"x\")",
+            "0.040000",
+            "2",
+            "compositeCapture",
+        ];
+        assert_eq!(rows[0][4..], added);
+        assert_eq!(rows[1][4..], added);
+        assert_eq!((rows[2][4].as_str(), rows[3][4].as_str()), ("bad-row", "not-run"));
+        assert!(rows[2][8].starts_with("line 4, column sku: the SKU is empty"));
+    }
+}
