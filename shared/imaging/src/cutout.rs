@@ -116,28 +116,76 @@ fn from_supplied(rgb: &RgbImage, alpha: &GrayImage) -> Result<Cutout, CutoutErro
     Ok(Cutout { foreground, alpha: split.alpha, shadow: split.shadow, quality })
 }
 
+/// Separates a product whose place is known: `prior` (same size as `rgb`, [`mask::SET`] and
+/// more = expected product) is for example a reference's mask moved over a candidate. The
+/// outline is searched only near the expected one, so clutter elsewhere does no harm;
+/// [`CutoutQuality::agreement`] is the intersection over union with `prior`.
+pub fn cut_out_with_prior(
+    rgb: &RgbImage,
+    prior: &GrayImage,
+    options: &CutoutOptions,
+) -> Result<Cutout, CutoutError> {
+    let Some(bounds) = mask::bounds(prior, mask::SET) else { return Err(CutoutError::NoProduct) };
+    if rgb.dimensions() != prior.dimensions() {
+        return Err(CutoutError::Uncertain {
+            why: "the expected mask has another size than the photo".into(),
+        });
+    }
+    let small = Reduced::of(rgb);
+    let prior = resize_gray(prior, small.image.width, small.image.height);
+    let outline = signed_distance(&prior, 1.0);
+    let size = ((bounds.w * small.image.width / rgb.width().max(1)) as f32)
+        .hypot((bounds.h * small.image.height / rgb.height().max(1)) as f32);
+    let band = (size * 0.03).clamp(3.0, 16.0);
+    let coarse = coarse::segment_near(&small.image, &outline.data, band).ok_or(CutoutError::NoProduct)?;
+    finish(rgb, &small, &coarse, *options)
+}
+
 /// Pixels of the reduced photo on which product and background are told apart.
 const COARSE_PIXELS: f32 = 262_144.0;
 
+/// A photo reduced for segmentation.
+struct Reduced {
+    image: LabImage,
+    /// Pixels of the photo per pixel of the reduced one, in length.
+    unit: f32,
+}
+
+impl Reduced {
+    fn of(rgb: &RgbImage) -> Reduced {
+        let (w, h) = rgb.dimensions();
+        let scale = (COARSE_PIXELS / (w as f32 * h as f32)).sqrt().min(1.0);
+        let (cw, ch) = (((w as f32 * scale) as u32).max(1), ((h as f32 * scale) as u32).max(1));
+        Reduced { image: lab_image(&resize_rgb(rgb, cw, ch)), unit: 1.0 / scale }
+    }
+}
+
 fn from_opaque(rgb: &RgbImage, options: CutoutOptions) -> Result<Cutout, CutoutError> {
-    let (w, h) = rgb.dimensions();
-    let scale = (COARSE_PIXELS / (w as f32 * h as f32)).sqrt().min(1.0);
-    let (cw, ch) = (((w as f32 * scale) as u32).max(1), ((h as f32 * scale) as u32).max(1));
-    let small = resize_rgb(rgb, cw, ch);
-    let image = lab_image(&small);
-    let coarse = coarse::segment(&image).ok_or(CutoutError::NoProduct)?;
+    let small = Reduced::of(rgb);
+    let coarse = coarse::segment(&small.image).ok_or(CutoutError::NoProduct)?;
+    finish(rgb, &small, &coarse, options)
+}
+
+/// From the coarse decision to the cut-out at full resolution.
+fn finish(
+    rgb: &RgbImage,
+    small: &Reduced,
+    coarse: &Coarse,
+    options: CutoutOptions,
+) -> Result<Cutout, CutoutError> {
     if coarse.agreement < options.agreement_min {
         let percent = (coarse.agreement * 100.0).round();
         return Err(CutoutError::Uncertain {
             why: format!("two independent segmentations agree on only {percent} % of the product"),
         });
     }
-    let product = as_mask(&coarse.product, cw, ch);
-    let outline = signed_distance(&product, 1.0 / scale);
+    let image = &small.image;
+    let product = as_mask(&coarse.product, image.width, image.height);
+    let outline = signed_distance(&product, small.unit);
     let guide = Guide {
         outline: &outline,
         unsure: &vec![false; coarse.product.len()],
-        band: (2.0 / scale).max(2.5),
+        band: (2.0 * small.unit).max(2.5),
         noise: coarse.background.noise * 2.5,
         plain: coarse::plainness(&coarse.background),
     };
@@ -145,14 +193,14 @@ fn from_opaque(rgb: &RgbImage, options: CutoutOptions) -> Result<Cutout, CutoutE
     let quality = CutoutQuality {
         source: CutoutSource::Segmented,
         agreement: coarse.agreement,
-        edge_contrast: edge_contrast(&image, &product),
+        edge_contrast: edge_contrast(image, &product),
         border_contact: border_contact(&matte.alpha),
         clutter: coarse.clutter,
         soft_share: soft_share(&matte.alpha),
         parts: parts(&matte.alpha),
     };
     let foreground = extend(matte.foreground, &matte.alpha, mask::SET / 2);
-    let shadow = shadow_layer(&image, &coarse, w, h);
+    let shadow = shadow_layer(image, coarse, rgb.width(), rgb.height());
     Ok(Cutout { foreground, alpha: matte.alpha, shadow, quality })
 }
 

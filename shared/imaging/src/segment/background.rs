@@ -47,23 +47,26 @@ pub(crate) fn in_ring(image: &LabImage, at: usize) -> bool {
 }
 
 impl Background {
-    /// Models the background from the frame's border, then again from all that it reaches.
-    /// `None` when the photo is too small to tell.
-    pub(crate) fn fit(image: &LabImage) -> Option<Background> {
-        let mut model = Background::measure(image, Surface::fit(image, |at| in_ring(image, at))?, |at| {
-            in_ring(image, at)
-        });
+    /// Models the background from the pixels that `seed` names (usually the frame's border),
+    /// then again from all that it reaches. `None` when there are too few to tell.
+    pub(crate) fn fit(image: &LabImage, seed: impl Fn(usize) -> bool) -> Option<Background> {
+        let mut model = Background::measure(image, Surface::fit(image, &seed)?, &seed, &seed);
         for _ in 0..2 {
             let open = |at: usize| model.reached[at] && !model.shadow[at];
             let Some(surface) = Surface::fit(image, open) else { break };
-            let next = Background::measure(image, surface, open);
+            let next = Background::measure(image, surface, &seed, open);
             model = next;
         }
         model.open_holes(image);
         Some(model)
     }
 
-    fn measure(image: &LabImage, surface: Surface, member: impl Fn(usize) -> bool) -> Background {
+    fn measure(
+        image: &LabImage,
+        surface: Surface,
+        seed: impl Fn(usize) -> bool,
+        member: impl Fn(usize) -> bool,
+    ) -> Background {
         let w = image.width as usize;
         let distance: Vec<f32> = (0..image.l.len())
             .map(|at| {
@@ -93,17 +96,16 @@ impl Background {
             texture,
             texture_max,
         };
-        model.flood(image);
+        model.flood(image, seed);
         model.flood_shadows(image);
         model
     }
 
     /// Marks the open background.
-    fn flood(&mut self, image: &LabImage) {
+    fn flood(&mut self, image: &LabImage, seed: impl Fn(usize) -> bool) {
         let (w, h) = (image.width as usize, image.height as usize);
-        let mut stack: Vec<usize> = (0..self.distance.len())
-            .filter(|&at| in_ring(image, at) && self.distance[at] < self.threshold)
-            .collect();
+        let mut stack: Vec<usize> =
+            (0..self.distance.len()).filter(|&at| seed(at) && self.distance[at] < self.threshold).collect();
         for &at in &stack {
             self.reached[at] = true;
         }

@@ -28,13 +28,10 @@ pub(crate) struct Coarse {
 
 /// Segments a reduced photo; `None` when it is too small or nothing stands out.
 pub(crate) fn segment(image: &LabImage) -> Option<Coarse> {
-    let background = Background::fit(image)?;
+    let background = Background::fit(image, |at| in_ring(image, at))?;
     let by_surface = solid(image, &background, &background.reached.iter().map(|r| !r).collect::<Vec<_>>());
     let by_colour = by_colour(image);
-    let both = by_surface.iter().zip(&by_colour);
-    let shared = both.clone().filter(|(a, b)| **a && **b).count();
-    let any = both.filter(|(a, b)| **a || **b).count();
-    let agreement = if any == 0 { 0.0 } else { shared as f32 / any as f32 };
+    let agreement = iou(&by_surface, &by_colour);
     let product = decide(image, &background, &by_surface, &by_colour);
     let product = solid(image, &background, &product);
     if !product.iter().any(|&p| p) {
@@ -43,6 +40,45 @@ pub(crate) fn segment(image: &LabImage) -> Option<Coarse> {
     let shadow = background.shadow.iter().zip(&product).map(|(&s, &p)| s && !p).collect();
     let clutter = clutter(image, &background, &product);
     Some(Coarse { product, shadow, background, agreement, clutter })
+}
+
+/// Segments a reduced photo when it is known about where the product is: `outline` is the
+/// signed distance to the expected outline in px, positive inside, and the cut decides only
+/// within `band` px of it. `None` when nothing is expected or the photo is too small.
+pub(crate) fn segment_near(image: &LabImage, outline: &[f32], band: f32) -> Option<Coarse> {
+    let expected: Vec<bool> = outline.iter().map(|&d| d > 0.0).collect();
+    let outside = |at: usize| outline[at] < -band;
+    let background =
+        Background::fit(image, outside).or_else(|| Background::fit(image, |at| outline[at] < 0.0))?;
+    let plain = plainness(&background);
+    let (mut hints, mut prior) = (Vec::new(), Vec::new());
+    for (at, &distance) in outline.iter().enumerate() {
+        prior.push(
+            plain * 0.5 * surface_evidence(image, &background, !background.reached[at], at)
+                + 2.0 * distance / band,
+        );
+        hints.push(match distance / band {
+            ..-1.0 => Hint::Background,
+            1.0.. => Hint::Foreground,
+            0.0.. => Hint::MaybeForeground,
+            _ => Hint::MaybeBackground,
+        });
+    }
+    let settings = CutSettings { rounds: 2, smoothness: 8.0, colour: 0.6, colour_max: 8.0 };
+    let product = grabcut(image, &hints, &prior, settings);
+    if !product.iter().any(|&p| p) {
+        return None;
+    }
+    let agreement = iou(&product, &expected);
+    let shadow = background.shadow.iter().zip(&product).map(|(&s, &p)| s && !p).collect();
+    let clutter = clutter(image, &background, &product);
+    Some(Coarse { product, shadow, background, agreement, clutter })
+}
+
+fn iou(a: &[bool], b: &[bool]) -> f32 {
+    let shared = a.iter().zip(b).filter(|(a, b)| **a && **b).count();
+    let any = a.iter().zip(b).filter(|(a, b)| **a || **b).count();
+    if any == 0 { 0.0 } else { shared as f32 / any as f32 }
 }
 
 /// How far the surface can be trusted: 1 on a smooth sweep, 0 on texture.
@@ -113,19 +149,7 @@ fn decide(image: &LabImage, background: &Background, by_surface: &[bool], by_col
     let plain = plainness(background);
     let (mut hints, mut prior) = (Vec::new(), Vec::new());
     for at in 0..image.l.len() {
-        let reach = background.distance[at] / background.threshold;
-        let surface = if by_surface[at] {
-            if background.could_be_shadow(image, at) {
-                // Steep or grained, so rather product; but a contact shadow can be steep.
-                (background.texture[at] / background.texture_max).min(3.0)
-            } else {
-                (2.0 + 2.0 * reach).min(9.0)
-            }
-        } else if background.shadow[at] {
-            -2.0
-        } else {
-            -6.0 + 4.0 * reach.min(1.0)
-        };
+        let surface = surface_evidence(image, background, by_surface[at], at);
         let colour = if by_colour[at] { 2.0 } else { -2.0 };
         let ring = if in_ring(image, at) && !by_surface[at] { -6.0 } else { 0.0 };
         let evidence = plain * surface + (1.0 - plain) * (colour + 0.25 * surface) + ring;
@@ -144,6 +168,22 @@ fn decide(image: &LabImage, background: &Background, by_surface: &[bool], by_col
         colour_max: 8.0,
     };
     grabcut(image, &hints, &prior, settings)
+}
+
+/// What the surface says about a pixel, in nats for product; `out` when the surface segmenter
+/// calls it product.
+fn surface_evidence(image: &LabImage, background: &Background, out: bool, at: usize) -> f32 {
+    let reach = background.distance[at] / background.threshold;
+    if out && background.could_be_shadow(image, at) {
+        // Steep or grained, so rather product; but a contact shadow can be steep.
+        (background.texture[at] / background.texture_max).min(3.0)
+    } else if out {
+        (2.0 + 2.0 * reach).min(9.0)
+    } else if background.shadow[at] {
+        -2.0
+    } else {
+        -6.0 + 4.0 * reach.min(1.0)
+    }
 }
 
 /// Drops specks, fills what is enclosed unless the background shows through.
