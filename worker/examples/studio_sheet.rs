@@ -23,11 +23,12 @@ use packshot_imaging::encode::{Chroma, jpeg};
 use packshot_imaging::photo::{Cutout, Photo};
 use packshot_imaging::resize::resize_rgb;
 use packshot_pipeline::catalog::{Dimensions, Product};
+use packshot_pipeline::facts::{Facts, Silhouette, Texture};
+use packshot_pipeline::finding::Region;
 use packshot_pipeline::ids::{Digest, Sku};
 use packshot_pipeline::role::Role;
 use packshot_worker::generate::studio::{make, style::style_for};
 use packshot_worker::generate::{Made, MakeRequest};
-use packshot_worker::inspect::facts;
 
 /// Height of a picture on the contact sheet, in pixels.
 const CELL: u32 = 300;
@@ -95,12 +96,7 @@ fn render(
     second_view: Option<(&Photo, &Cutout)>,
     times: &mut BTreeMap<&'static str, Vec<u128>>,
 ) -> Result<RgbImage> {
-    let reference = packshot_pipeline::catalog::Reference {
-        digest,
-        extension: "png".to_owned(),
-        name: row.image.clone(),
-    };
-    let facts = facts(&row.product, &reference, photo, cutout);
+    let facts = bare_facts(digest, cutout);
     let folder = arguments.out.join(row.image.replace('.', "-"));
     std::fs::create_dir_all(&folder)?;
     let mut cells = vec![small(&photo.rgb)];
@@ -143,6 +139,21 @@ fn render(
         x += i64::from(cell.width()) + 6;
     }
     Ok(strip)
+}
+
+/// Facts without measurements: the studio gets along without, only less well informed.
+fn bare_facts(reference: Digest, cutout: &Cutout) -> Facts {
+    let (w, h) = cutout.alpha.dimensions();
+    Facts {
+        reference,
+        colours: Vec::new(),
+        silhouette: Silhouette { bounds: Region { x: 0, y: 0, w, h }, aspect: 1.0, solidity: 1.0, holes: 0, parts: 1 },
+        texture: Texture { band_energy: Vec::new(), highlight: 0.0, word: String::new() },
+        protected: Vec::new(),
+        dimensions: Dimensions::default(),
+        stated: Vec::new(),
+        contradictions: Vec::new(),
+    }
 }
 
 fn small(image: &RgbImage) -> RgbImage {
