@@ -18,3 +18,4 @@ pub mod photo;
 pub mod register;
 pub mod resize;
 pub mod segment;
+pub mod white_jpeg;

@@ -8,11 +8,10 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use packshot_imaging::metadata::DigitalSourceType;
 use packshot_imaging::photo::Format;
 use packshot_pipeline::role::Role;
 use serde::Deserialize;
-
-use super::provenance::SourceTerm;
 
 /// A marketplace or shop.
 #[derive(Clone, PartialEq, Debug)]
@@ -165,7 +164,7 @@ pub struct Ratio {
 }
 
 /// Where the background must be exactly 255, 255, 255.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum White {
     /// Everywhere outside the product: a shadow is not allowed.
@@ -174,8 +173,8 @@ pub enum White {
     Edges,
 }
 
-/// Longer side of the product's bounding box, as a share of the picture's side in that
-/// direction, 0 to 1.
+/// The larger of the shares of the picture's width and height that the product's bounding
+/// box takes, 0 to 1.
 #[derive(Clone, Copy, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fill {
@@ -205,7 +204,7 @@ pub struct FileName {
 pub struct Provenance {
     /// The one term the channel wants wherever generated pixels are in the frame.
     #[serde(default)]
-    pub generated_as: Option<SourceTerm>,
+    pub generated_as: Option<DigitalSourceType>,
 }
 
 /// The rules of one slot, each at most once.

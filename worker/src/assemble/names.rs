@@ -123,7 +123,12 @@ fn wanted_stem(product: &Product, rule: &FileName) -> Stem {
     if legal(sku, 80).is_ok() {
         Stem { stem: sku.to_owned(), notes }
     } else {
-        let stem = product.sku.slug();
+        let slug = product.sku.slug();
+        let stem = if legal(&slug, 80).is_ok() {
+            slug
+        } else {
+            format!("sku{slug}-{}", &Digest::of(sku.as_bytes()).to_hex()[..10])
+        };
         notes.push(format!("the SKU cannot be a file name as it is, {stem} stands for it"));
         Stem { stem, notes }
     }

@@ -1,0 +1,416 @@
+//! The images of a set compared with each other. Backgrounds may differ; the product's
+//! colour, light, scale logic, sharpness and material must agree.
+//!
+//! Each property has a distance between two images. An image is an outlier when its
+//! distance to the medoid of the *others* is over the property's floor and over 3.5
+//! robust standard deviations (median absolute deviation) of theirs, so one bad image
+//! neither hides itself nor accuses the good ones.
+
+mod measure;
+
+use packshot_imaging::colour::{Lab, ciede2000};
+use packshot_pipeline::finding::{Axis, EditOp, Finding, Severity};
+use packshot_pipeline::role::Role;
+use serde::{Deserialize, Serialize};
+
+use super::export::Member;
+use measure::{Measured, Shade, measure};
+
+/// Something in which one image of a set disagrees with the others.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SetFinding {
+    /// The image that stands out.
+    pub role: Role,
+    /// Its frame; empty for the role's only one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub frame: String,
+    /// The property in one word: `colour`, `light`, `white-balance`, `proportion`,
+    /// `framing`, `sharpness`, `material`.
+    pub property: String,
+    /// What was found.
+    pub finding: Finding,
+    /// An operation that can cure it without making the image anew, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<EditOp>,
+}
+
+/// A property of the product and how two images differ in it.
+struct Property {
+    word: &'static str,
+    axis: Axis,
+    /// Distances up to this are never an outlier.
+    floor: f64,
+    /// Whether an image takes part at all.
+    takes: fn(Role, &Measured) -> bool,
+    distance: fn(&Seen<'_>, &Seen<'_>) -> f64,
+    /// Says what is wrong with the first image against the second.
+    says: fn(&Seen<'_>, &Seen<'_>) -> String,
+    edit: Option<EditOp>,
+}
+
+/// A member with its measurements.
+struct Seen<'a> {
+    member: &'a Member,
+    measured: Measured,
+}
+
+const PROPERTIES: [Property; 7] = [
+    Property {
+        word: "colour",
+        axis: Axis::Colour,
+        floor: 6.0,
+        takes: |_, _| true,
+        distance: |a, b| palette_distance(a, b),
+        says: |a, b| {
+            format!(
+                "its colours are {:.1} CIEDE2000 away from the set's after white balance",
+                palette_distance(a, b)
+            )
+        },
+        edit: None,
+    },
+    Property {
+        word: "white-balance",
+        axis: Axis::Colour,
+        floor: 5.0,
+        takes: |_, _| true,
+        distance: |a, b| cast(a, b),
+        says: |a, b| format!("a colour cast of {:.1} Lab units against the set", cast(a, b)),
+        edit: None,
+    },
+    Property {
+        word: "light",
+        axis: Axis::Material,
+        floor: 14.0,
+        takes: |role, m| same_view(role) && !m.cut,
+        distance: |a, b| light_distance(a, b),
+        says: |a, b| {
+            format!("lit differently: lightness runs {} where the set's runs {}", direction(a), direction(b))
+        },
+        edit: None,
+    },
+    Property {
+        word: "proportion",
+        axis: Axis::Shape,
+        floor: 0.03,
+        takes: |role, m| same_view(role) && !m.cut,
+        distance: |a, b| (a.measured.aspect / b.measured.aspect).ln().abs(),
+        says: |a, b| {
+            let percent = (a.measured.aspect / b.measured.aspect - 1.0) * 100.0;
+            format!(
+                "{:.1} % {} in proportion than the set's product",
+                percent.abs(),
+                if percent > 0.0 { "wider" } else { "taller" }
+            )
+        },
+        edit: None,
+    },
+    Property {
+        word: "framing",
+        axis: Axis::Scale,
+        floor: 0.2,
+        takes: |role, m| packshot(role) && !m.cut,
+        distance: |a, b| (a.measured.fill - b.measured.fill).abs(),
+        says: |a, b| {
+            format!(
+                "the product fills {:.0} % of the frame, in the set's other packshots {:.0} %",
+                a.measured.fill * 100.0,
+                b.measured.fill * 100.0
+            )
+        },
+        edit: Some(EditOp::Crop),
+    },
+    Property {
+        word: "sharpness",
+        axis: Axis::Quality,
+        floor: 1.0,
+        takes: |role, m| same_view(role) && !m.cut && m.product_px >= 320,
+        distance: |a, b| octaves(a.measured.bands[0], b.measured.bands[0]),
+        says: |a, b| {
+            let softer = a.measured.bands[0] < b.measured.bands[0];
+            let octaves = octaves(a.measured.bands[0], b.measured.bands[0]);
+            format!(
+                "its finest detail is {:.1} times {} than the set's",
+                octaves.exp2(),
+                if softer { "weaker" } else { "stronger" }
+            )
+        },
+        edit: Some(EditOp::Restore),
+    },
+    Property {
+        word: "material",
+        axis: Axis::Material,
+        floor: 0.8,
+        takes: |role, m| same_view(role) && !m.cut && m.product_px >= 160,
+        distance: |a, b| {
+            octaves(a.measured.bands[1], b.measured.bands[1])
+                .max(octaves(a.measured.bands[2], b.measured.bands[2]))
+        },
+        says: |_, _| "its surface shows another amount of texture than the set's".to_owned(),
+        edit: None,
+    },
+];
+
+/// Roles that show the whole product from the main reference.
+fn same_view(role: Role) -> bool {
+    match role {
+        Role::Main | Role::Cleanup | Role::Lifestyle | Role::Feature | Role::Ad => true,
+        Role::Detail | Role::Angle | Role::Comparison | Role::OnModel => false,
+    }
+}
+
+/// Roles that show the product alone on white.
+fn packshot(role: Role) -> bool {
+    matches!(role, Role::Main | Role::Angle)
+}
+
+/// Compares the accepted members with each other; findings in role order, each naming
+/// the outlier and the property. Fewer than two comparable members give none.
+pub fn consistency(members: &[&Member]) -> Vec<SetFinding> {
+    let mut seen: Vec<Seen<'_>> = members
+        .iter()
+        .copied()
+        .filter(|member| member.accepted)
+        .filter_map(|member| {
+            measure(&member.image, &member.product_mask).map(|measured| Seen { member, measured })
+        })
+        .collect();
+    seen.sort_by(|a, b| (a.member.role, &a.member.frame).cmp(&(b.member.role, &b.member.frame)));
+    let mut findings: Vec<(usize, SetFinding)> = Vec::new();
+    for property in &PROPERTIES {
+        let group: Vec<usize> =
+            (0..seen.len()).filter(|&i| (property.takes)(seen[i].member.role, &seen[i].measured)).collect();
+        for outlier in outliers(&group, property.floor, |a, b| (property.distance)(&seen[a], &seen[b])) {
+            let (bad, good) = (&seen[outlier.at], &seen[outlier.medoid]);
+            // Only a softer image can be restored.
+            let softer = property.word != "sharpness" || bad.measured.bands[0] < good.measured.bands[0];
+            let finding = Finding {
+                axis: property.axis,
+                severity: Severity::Warning,
+                region: None,
+                evidence: format!("{}: {}", property.word, (property.says)(bad, good)),
+                value: rounded(outlier.distance),
+                threshold: rounded(outlier.limit),
+            };
+            findings.push((
+                outlier.at,
+                SetFinding {
+                    role: bad.member.role,
+                    frame: bad.member.frame.clone(),
+                    property: property.word.to_owned(),
+                    finding,
+                    edit: property.edit.filter(|_| softer),
+                },
+            ));
+        }
+    }
+    findings.sort_by_key(|(at, _)| *at);
+    findings.into_iter().map(|(_, finding)| finding).collect()
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+struct Outlier {
+    at: usize,
+    medoid: usize,
+    distance: f64,
+    limit: f64,
+}
+
+/// Members of `group` that are far from the medoid of the others. Of two, the one that
+/// comes later is named: roles begin with the main image.
+fn outliers(group: &[usize], floor: f64, distance: impl Fn(usize, usize) -> f64) -> Vec<Outlier> {
+    let mut found = Vec::new();
+    for &at in group {
+        let others: Vec<usize> = group.iter().copied().filter(|&i| i != at).collect();
+        let sum = |from: usize| others.iter().map(|&to| distance(from, to)).sum::<f64>();
+        let medoid = others.iter().copied().min_by(|&a, &b| sum(a).total_cmp(&sum(b)));
+        let Some(medoid) = medoid else { continue };
+        if others.len() == 1 && at < medoid {
+            continue;
+        }
+        let spread: Vec<f64> = others.iter().map(|&i| distance(i, medoid)).collect();
+        let middle = median(&spread);
+        let mad = median(&spread.iter().map(|d| (d - middle).abs()).collect::<Vec<_>>());
+        let limit = floor.max(middle + 3.5 * 1.4826 * mad);
+        let here = distance(at, medoid);
+        if here > limit {
+            found.push(Outlier { at, medoid, distance: here, limit });
+        }
+    }
+    found
+}
+
+/// Median, the lower one of two; 0 of nothing.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+}
+
+/// How many doublings lie between two band energies; below 0.15 L nothing can be told.
+fn octaves(a: f64, b: f64) -> f64 {
+    (a.max(0.15) / b.max(0.15)).log2().abs()
+}
+
+/// Mean difference of the colours of `a` from their nearest ones in `b`, weighted by
+/// area: lightness, green-red, blue-yellow.
+fn offset(a: &[Shade], b: &[Shade]) -> [f32; 3] {
+    let mut sum = [0.0; 3];
+    for shade in a {
+        let Some(near) = nearest(*shade, b) else { continue };
+        sum[0] += shade.share * (shade.colour.l - near.l);
+        sum[1] += shade.share * (shade.colour.a - near.a);
+        sum[2] += shade.share * (shade.colour.b - near.b);
+    }
+    sum
+}
+
+fn nearest(shade: Shade, palette: &[Shade]) -> Option<Lab> {
+    palette
+        .iter()
+        .map(|other| other.colour)
+        .min_by(|a, b| ciede2000(shade.colour, *a).total_cmp(&ciede2000(shade.colour, *b)))
+}
+
+/// Area-weighted distance of the colours of `a` to their nearest ones in `b`, after
+/// `offset` is taken out of `a` as far as light plausibly explains it.
+fn one_way(a: &[Shade], b: &[Shade]) -> f64 {
+    let [l, ca, cb] = offset(a, b);
+    let (l, ca, cb) = (l.clamp(-10.0, 10.0), ca.clamp(-4.0, 4.0), cb.clamp(-4.0, 4.0));
+    a.iter()
+        .filter_map(|shade| {
+            let colour = Lab { l: shade.colour.l - l, a: shade.colour.a - ca, b: shade.colour.b - cb };
+            let moved = Shade { colour, ..*shade };
+            nearest(moved, b).map(|near| f64::from(shade.share * ciede2000(colour, near)))
+        })
+        .sum()
+}
+
+/// A close view shows some of the product's colours; two whole views show all of them.
+fn palette_distance(a: &Seen<'_>, b: &Seen<'_>) -> f64 {
+    let (pa, pb) = (&a.measured.palette, &b.measured.palette);
+    match (is_close(a), is_close(b)) {
+        (true, false) => one_way(pa, pb),
+        (false, true) => one_way(pb, pa),
+        (true, true) => one_way(pa, pb).min(one_way(pb, pa)),
+        (false, false) => one_way(pa, pb).max(one_way(pb, pa)),
+    }
+}
+
+/// Close views, and other views, whose visible colours may be fewer or differently shared.
+fn is_close(seen: &Seen<'_>) -> bool {
+    seen.measured.cut || !same_view(seen.member.role)
+}
+
+/// Shift of chroma that all colours share.
+fn cast(a: &Seen<'_>, b: &Seen<'_>) -> f64 {
+    let (pa, pb) = (&a.measured.palette, &b.measured.palette);
+    let [_, ca, cb] = if is_close(b) && !is_close(a) { offset(pb, pa) } else { offset(pa, pb) };
+    f64::from(ca.hypot(cb))
+}
+
+fn light_distance(a: &Seen<'_>, b: &Seen<'_>) -> f64 {
+    let [ax, ay] = a.measured.light;
+    let [bx, by] = b.measured.light;
+    (ax - bx).hypot(ay - by)
+}
+
+fn direction(seen: &Seen<'_>) -> String {
+    let [x, y] = seen.measured.light;
+    if x.hypot(y) < 3.0 {
+        return "even".to_owned();
+    }
+    let side = if x.abs() >= y.abs() {
+        if x > 0.0 { "to the right" } else { "to the left" }
+    } else if y > 0.0 {
+        "downwards"
+    } else {
+        "upwards"
+    };
+    format!("{side} by {:.0} L", x.hypot(y))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use super::super::testing::{Look, member};
+    use super::*;
+
+    fn look(members: &[Member]) -> Vec<SetFinding> {
+        consistency(&members.iter().collect::<Vec<_>>())
+    }
+
+    fn found(members: &[Member]) -> Vec<(Role, String)> {
+        look(members).into_iter().map(|f| (f.role, f.property)).collect()
+    }
+
+    fn set() -> Vec<Member> {
+        [Role::Main, Role::Feature, Role::Lifestyle, Role::Ad]
+            .map(|role| member(role, 480, Look::default()))
+            .into()
+    }
+
+    #[test]
+    fn an_agreeing_set_has_no_findings() {
+        let mut members = set();
+        members.push(member(Role::Detail, 480, Look { zoom: 3.0, ..Look::default() }));
+        members.push(member(Role::Lifestyle, 700, Look { ground: [90, 120, 60], ..Look::default() }));
+        assert_eq!(found(&members), vec![]);
+    }
+
+    #[test]
+    fn one_image_that_stands_out_is_named_with_the_property() {
+        let table = [
+            (Look { colour: [60, 90, 200], ..Look::default() }, "colour"),
+            (Look { gain: [1.18, 1.0, 0.78], ..Look::default() }, "white-balance"),
+            (Look { slope: -120.0, ..Look::default() }, "light"),
+            (Look { stretch: 1.08, ..Look::default() }, "proportion"),
+            (Look { blur: 3.0, ..Look::default() }, "sharpness"),
+        ];
+        for (look, property) in table {
+            let mut members = set();
+            members[2] = member(Role::Lifestyle, 480, look);
+            let found = found(&members);
+            assert!(found.contains(&(Role::Lifestyle, property.to_owned())), "{property}: {found:?}");
+            assert!(found.iter().all(|(role, _)| *role == Role::Lifestyle), "{property}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_the_one_that_is_not_main_is_named_and_softness_can_be_cured() {
+        let members = [
+            member(Role::Main, 480, Look::default()),
+            member(Role::Lifestyle, 480, Look { blur: 3.0, ..Look::default() }),
+        ];
+        let findings = look(&members);
+        let soft = findings.iter().find(|f| f.property == "sharpness").unwrap();
+        assert_eq!((soft.role, soft.edit), (Role::Lifestyle, Some(EditOp::Restore)));
+        assert!(soft.finding.value > soft.finding.threshold);
+    }
+
+    #[test]
+    fn packshots_of_other_sizes_can_be_cropped_alike() {
+        let members = [
+            member(Role::Main, 480, Look::default()),
+            member(Role::Angle, 480, Look { zoom: 0.5, ..Look::default() }),
+        ];
+        let findings = look(&members);
+        let framing = findings.iter().find(|f| f.property == "framing").unwrap();
+        assert_eq!((framing.role, framing.edit), (Role::Angle, Some(EditOp::Crop)));
+    }
+
+    #[test]
+    fn what_is_not_accepted_or_holds_no_product_is_left_out() {
+        let mut members = set();
+        members[1] = member(Role::Feature, 480, Look { colour: [0, 0, 255], ..Look::default() });
+        members[1].accepted = false;
+        members[2].product_mask = image::GrayImage::new(480, 480);
+        members[3].image = image::RgbImage::new(1, 1);
+        assert_eq!(found(&members), vec![]);
+        assert_eq!(consistency(&[]), vec![]);
+    }
+}
