@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use packshot_imaging::decode::probe;
 use packshot_pipeline::catalog::{Product, Reference, ReferenceSource};
 use packshot_pipeline::ids::Digest;
 use packshot_runtime::port::{Objects, ObjectsError};
@@ -83,9 +84,10 @@ async fn put_one(
     name: &str,
     bytes: Bytes,
 ) -> Result<Result<Reference, String>, ObjectsError> {
-    let extension = match extension_of(&bytes) {
-        Ok(extension) => extension,
-        Err(reason) => return Ok(Err(reason)),
+    // By content: neither a file's name nor a server's content type is believed.
+    let extension = match probe(&bytes) {
+        Ok(probe) => probe.format.extension(),
+        Err(error) => return Ok(Err(error.to_string())),
     };
     let reference =
         Reference { digest: Digest::of(&bytes), extension: extension.to_owned(), name: name.to_owned() };
@@ -95,26 +97,6 @@ async fn put_one(
         objects.put(&key, bytes).await?;
     }
     Ok(Ok(reference))
-}
-
-/// The usual file extension of the image that `bytes` begin, whatever it is called.
-fn extension_of(bytes: &[u8]) -> Result<&'static str, String> {
-    use image::ImageFormat as F;
-    if bytes.is_empty() {
-        return Err("the file is empty".to_owned());
-    }
-    let known = [
-        (F::Jpeg, "jpg"),
-        (F::Png, "png"),
-        (F::WebP, "webp"),
-        (F::Gif, "gif"),
-        (F::Tiff, "tiff"),
-        (F::Bmp, "bmp"),
-    ];
-    let format = image::guess_format(bytes).ok();
-    known.iter().find(|(f, _)| Some(*f) == format).map(|(_, extension)| *extension).ok_or_else(|| {
-        "not an image that can be read (JPEG, PNG, WebP, GIF, TIFF or BMP by its content)".to_owned()
-    })
 }
 
 /// Reads a file below `root`; links that lead out are refused again, as the file may have
@@ -147,54 +129,24 @@ fn without_query(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-    use std::collections::BTreeMap;
-    use std::sync::Mutex;
-
-    use async_trait::async_trait;
-    use packshot_runtime::port::{ObjectInfo, Put};
+    use packshot_runtime::memory::MemoryObjects;
 
     use super::super::Catalog;
     use super::super::fetch::FetchLimits;
     use super::*;
 
-    #[derive(Default)]
-    struct Shelf(Mutex<BTreeMap<String, Bytes>>);
-
-    #[async_trait]
-    impl Objects for Shelf {
-        async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectsError> {
-            let before = self.0.lock().unwrap().insert(key.to_owned(), bytes);
-            assert!(before.is_none(), "{key} is put once");
-            Ok(())
-        }
-        async fn put_if_absent(&self, _: &str, _: Bytes) -> Result<Put, ObjectsError> {
-            unimplemented!("not used")
-        }
-        async fn get(&self, _: &str, _: u64) -> Result<Option<Bytes>, ObjectsError> {
-            unimplemented!("not used")
-        }
-        async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, ObjectsError> {
-            Ok(self.0.lock().unwrap().get(key).map(|b| ObjectInfo { size_bytes: b.len() as u64 }))
-        }
-        async fn list(&self, _: &str, _: Option<&str>, _: usize) -> Result<Vec<String>, ObjectsError> {
-            unimplemented!("not used")
-        }
-        async fn url(&self, _: &str, _: u64) -> Result<Option<String>, ObjectsError> {
-            Ok(None)
-        }
-    }
-
     #[tokio::test]
     async fn good_photos_are_stored_once_and_bad_ones_are_told() {
         let dir = tempfile::tempdir().unwrap();
-        let png = b"\x89PNG\r\n\x1a\n and more";
-        let files: [(&str, &[u8]); 5] = [
-            ("a.jpg", png),
-            ("b.png", png),
-            ("empty.jpg", b""),
-            ("text.jpg", b"hello"),
-            ("c.gif", b"GIF89a.."),
-        ];
+        let png = packshot_imaging::encode::png_rgb(&image::RgbImage::new(3, 2)).unwrap();
+        let jpeg = packshot_imaging::encode::jpeg(
+            &image::RgbImage::new(3, 2),
+            80,
+            packshot_imaging::encode::Chroma::Full,
+        )
+        .unwrap();
+        let files: [(&str, &[u8]); 5] =
+            [("a.jpg", &png), ("b.png", &png), ("empty.jpg", b""), ("text.jpg", b"hello"), ("c.gif", &jpeg)];
         for (name, bytes) in files {
             std::fs::write(dir.path().join(name), bytes).unwrap();
         }
@@ -203,19 +155,19 @@ mod tests {
         std::fs::write(&catalog, format!("sku,image\na,{images}\n")).unwrap();
         let mut catalog = Catalog::open(&catalog, None).unwrap();
         let product = catalog.next().unwrap().product.unwrap();
-        let (shelf, fetcher) = (Shelf::default(), Fetcher::new(FetchLimits::DEFAULT));
+        let (shelf, fetcher) = (MemoryObjects::new(1 << 20), Fetcher::new(FetchLimits::DEFAULT));
         for _again in 0..2 {
             let put = put_references(&shelf, &fetcher, catalog.images_root(), &product).await.unwrap();
             let stored: Vec<_> = put.stored.iter().map(|r| (r.name.as_str(), r.extension.as_str())).collect();
-            assert_eq!(stored, [("a.jpg", "png"), ("c.gif", "gif")]);
+            assert_eq!(stored, [("a.jpg", "png"), ("c.gif", "jpg")]);
             let problems: Vec<_> = put.problems.iter().map(ToString::to_string).collect();
             assert_eq!(problems.len(), 3, "{problems:?}");
-            assert_eq!(problems[0], "empty.jpg: the file is empty");
-            assert!(problems[1].starts_with("text.jpg: not an image"));
+            assert!(problems[0].starts_with("empty.jpg: the file is empty"), "{problems:?}");
+            assert!(problems[1].starts_with("text.jpg: the content is text"), "{problems:?}");
             assert!(problems[2].contains("private network") && !problems[2].contains("secret"));
         }
-        let keys: Vec<String> = shelf.0.lock().unwrap().keys().cloned().collect();
-        assert!(keys.contains(&put_key(png)) && keys.len() == 2, "{keys:?}");
+        let keys = shelf.list("references/", None, 10).await.unwrap();
+        assert!(keys.contains(&put_key(&png)) && keys.len() == 2, "{keys:?}");
     }
 
     fn put_key(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@ mod page;
 pub mod results;
 pub mod sku;
 pub mod summary;
+mod thumbnail;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -16,6 +17,7 @@ pub use html::{HtmlReport, Notice, NoticeKind, ReportHead};
 pub use results::{ResultRow, write_results};
 pub use sku::{ReportExport, ReportFact, ReportFrame, ReportReference, ReportRole, ReportSku, ReportStatus};
 pub use summary::Summary;
+pub use thumbnail::{THUMBNAIL_SIDE_MAX, thumbnail};
 
 /// A report could not be written.
 #[derive(Debug, thiserror::Error)]

@@ -181,7 +181,7 @@ function tile(sku, index, item, kind, caption, status, note) {
   const pic = el('span', { class: 'pic' },
     source ? el('img', { src: source, alt: '', loading: 'lazy', decoding: 'async' }) : el('span', { class: 'note' }, note || 'no picture'),
     status ? mark(status) : null);
-  const extra = item.frames && item.frames.length > 1 ? `×${item.frames.length}` : item.cached ? 'cached' : '';
+  const extra = item.frames && item.frames.length > 1 ? `×${item.frames.length}` : item.cached && source ? 'cached' : '';
   return el('button', { type: 'button', class: `tile ${kind}${source ? '' : ' none'}`, 'aria-label': said, title: note || caption, on: { click: () => open(index, item) } },
     pic, el('span', { class: 'cap' }, el('span', {}, caption), el('span', { class: 'quiet' }, extra)));
 }
@@ -439,7 +439,7 @@ function reviewParts(role) {
   if (role.axes.length) {
     parts.push(section('Drift from the reference', el('div', { class: 'axes' }, ...role.axes.map((axis) => {
       const share = axis.score === null ? 0 : Math.min(100, (axis.score / Math.max(axis.threshold, 1e-9)) * 66.6);
-      const bar = el('b', {});
+      const bar = el('b', { hidden: axis.score === null });
       bar.style.width = `${share}%`;
       const text = axis.score === null ? 'not seen' : `${number(axis.score)} / ${number(axis.threshold)}`;
       return el('div', { class: 'axis' + (axis.pass ? '' : ' fails'), title: `confidence ${Math.round(axis.confidence * 100)} %` },

@@ -118,7 +118,7 @@ pub struct ReportFact {
 pub struct ReportFrame {
     /// Empty, or the frame's name: `1x1`, `4x5`, `9x16`, `191x100`.
     pub name: String,
-    /// A JPEG of at most 480 px a side; may be empty.
+    /// A JPEG as [`thumbnail`](super::thumbnail) makes it; may be empty.
     pub thumb: Vec<u8>,
     /// Path of the full picture relative to the report; empty when there is none.
     pub full: String,
@@ -205,7 +205,7 @@ pub fn facts_list(facts: &Facts) -> Vec<ReportFact> {
     let mut shape = format!("{:.2} : 1 wide to high", outline.aspect);
     for (count, one, more) in [(outline.holes, "hole", "holes"), (outline.parts, "part", "parts")] {
         if count > 1 || (count == 1 && one == "hole") {
-shape = format!("{shape}, {count} {}", if count == 1 { one } else { more });
+            shape = format!("{shape}, {count} {}", if count == 1 { one } else { more });
         }
     }
     list.push(pixels("outline", shape));
