@@ -1,0 +1,5 @@
+//! Every integration test: the house rules, and the binaries as a user meets them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod tidy;
