@@ -13,7 +13,12 @@ fn root() -> PathBuf {
 fn tracked() -> Vec<PathBuf> {
     let out = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().unwrap();
     assert!(out.status.success(), "git ls-files failed");
-    String::from_utf8(out.stdout).unwrap().split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect()
+    String::from_utf8(out.stdout)
+        .unwrap()
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .collect()
 }
 
 fn rust_files() -> Vec<(PathBuf, String)> {
@@ -34,7 +39,13 @@ fn imports_follow_the_table() {
         ("packshot-adapters", &["packshot-runtime", "packshot-pipeline"]),
         (
             "packshot-worker",
-            &["packshot-runtime", "packshot-adapters", "packshot-imaging", "packshot-service", "packshot-pipeline"],
+            &[
+                "packshot-runtime",
+                "packshot-adapters",
+                "packshot-imaging",
+                "packshot-service",
+                "packshot-pipeline",
+            ],
         ),
         (
             "packshot-scheduler",
@@ -85,13 +96,13 @@ fn files_stay_small_rooms() {
 #[test]
 fn documents_name_files_that_exist() {
     let known = tracked();
-    let folders: Vec<&str> =
-        vec!["shared/", "worker/", "scheduler/", "deploy/", "helm/", "tests/", ".ci/"];
+    let folders: Vec<&str> = vec!["shared/", "worker/", "scheduler/", "deploy/", "helm/", "tests/", ".ci/"];
     for document in ["README.md", "ARCHITECTURE.md"] {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
         for word in text.split(['`', ' ', '(', ')', '\n', ',', '"', '|']) {
             let word = word.trim_end_matches(['.', ':', ';', '/']);
-            let is_path = folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['<', '*', '{']);
+            let is_path =
+                folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['<', '*', '{']);
             if is_path && !word.is_empty() {
                 let exists = known.iter().any(|path| path.starts_with(word));
                 assert!(exists, "{document} names {word}, which does not exist");

@@ -53,7 +53,8 @@ impl Sources<'_> {
 /// # Errors
 /// All unreadable, unknown and ill-typed settings together.
 pub fn load<T: Serialize + DeserializeOwned>(defaults: &T, sources: &Sources<'_>) -> Result<T, BadConfig> {
-    let known = serde_json::to_value(defaults).map_err(|error| BadConfig::one(format!("defaults: {error}")))?;
+    let known =
+        serde_json::to_value(defaults).map_err(|error| BadConfig::one(format!("defaults: {error}")))?;
     let mut given: BTreeMap<String, Given> = BTreeMap::new();
     let mut problems = Vec::new();
     if let Some(path) = sources.file {
@@ -63,7 +64,9 @@ pub fn load<T: Serialize + DeserializeOwned>(defaults: &T, sources: &Sources<'_>
         });
     }
     for (name, text) in &sources.env {
-        let Some(rest) = name.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_prefix("__")) else { continue };
+        let Some(rest) = name.strip_prefix(ENV_PREFIX).and_then(|rest| rest.strip_prefix("__")) else {
+            continue;
+        };
         let key = rest.to_ascii_lowercase().replace("__", ".");
         let value = env_value(text, lookup(&known, &key));
         given.insert(key, Given { value, origin: format!("environment variable {name}") });
@@ -98,8 +101,9 @@ struct Given {
 }
 
 fn read_file(path: &Path) -> Result<Value, BadConfig> {
-    let unreadable =
-        |error: &dyn std::fmt::Display| BadConfig::one(format!("cannot read settings file {}: {error}", path.display()));
+    let unreadable = |error: &dyn std::fmt::Display| {
+        BadConfig::one(format!("cannot read settings file {}: {error}", path.display()))
+    };
     if !path.is_file() {
         return Err(unreadable(&"no such file"));
     }
@@ -209,7 +213,10 @@ mod tests {
         };
         let got = load(&defaults(), &sources).unwrap();
         assert_eq!(got.limits.pixels_max, 1);
-        assert_eq!(got.work, Work { jobs: Some(3), roles: vec!["main".into(), "ad".into()], name: "flag".into() });
+        assert_eq!(
+            got.work,
+            Work { jobs: Some(3), roles: vec!["main".into(), "ad".into()], name: "flag".into() }
+        );
     }
 
     #[test]
