@@ -113,15 +113,13 @@ pub struct Limits {
     pub reference_mb_max: u64,
     /// A reference's pixels, in millions.
     pub reference_mpx_max: u64,
-    /// One cell of a catalog, in kilobytes.
-    pub cell_kb_max: u64,
     /// References of one SKU; further ones are ignored with a warning.
     pub references_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { reference_mb_max: 100, reference_mpx_max: 100, cell_kb_max: 256, references_max: 12 }
+        Self { reference_mb_max: 100, reference_mpx_max: 100, references_max: 12 }
     }
 }
 
@@ -129,15 +127,16 @@ impl Default for Limits {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fetch {
-    /// Whether private, loopback and link-local addresses are allowed.
-    pub allow_private: bool,
+    /// Hosts that may have private, loopback or link-local addresses; every other host
+    /// must be public.
+    pub private_hosts: Vec<String>,
     /// Seconds for one reference, redirects included.
     pub timeout_s: u64,
 }
 
 impl Default for Fetch {
     fn default() -> Self {
-        Self { allow_private: false, timeout_s: 30 }
+        Self { private_hosts: Vec::new(), timeout_s: 30 }
     }
 }
 

@@ -1,5 +1,12 @@
 //! The command line: what can be asked, and which function answers.
 
+pub mod compare;
+pub mod edit;
+mod images;
+pub mod inspect;
+pub mod plan;
+pub mod run;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};

@@ -1,0 +1,66 @@
+//! `packshot edit`: one operation on one image.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use packshot_pipeline::finding::EditOp;
+use packshot_worker::edit::{self, EditError, EditRequest, Kind};
+
+use super::{EditArgs, images};
+use crate::exit::{Exit, Failure};
+use crate::terminal;
+
+/// Answers the command.
+pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
+    let op = EditOp::parse(&arguments.op).ok_or_else(|| {
+        let words: Vec<&str> = EditOp::ALL.iter().map(|op| op.word()).collect();
+        Failure::usage(anyhow!("there is no operation {:?}", arguments.op)).hint(format!("use one of {}", words.join(", ")))
+    })?;
+    if arguments.settings.iter().any(|setting| setting == "help") {
+        terminal::data(edit::help(op).trim_end());
+        return Ok(Exit::Complete);
+    }
+    let settings = parse(&arguments.settings)?;
+    let photo = images::read(&arguments.image)?;
+    let mask = arguments.mask.as_deref().map(images::read_mask).transpose()?;
+    let picture = picture(op, &settings)?;
+    let edited = edit::apply(&EditRequest {
+        op,
+        image: &photo.rgb,
+        alpha: photo.alpha.as_ref(),
+        mask: mask.as_ref(),
+        product: None,
+        picture: picture.as_ref(),
+        settings: &settings,
+    })
+    .map_err(|error| {
+        let about_settings = matches!(error, EditError::Settings(_));
+        let failure = Failure::usage(error);
+        if about_settings { failure.hint(format!("`--op {} --set help` lists the settings", op.word())) } else { failure }
+    })?;
+    images::write(&arguments.out, &edited.image, edited.alpha.as_ref())?;
+    for note in &edited.notes {
+        terminal::note(note);
+    }
+    terminal::note(format!("wrote {}", arguments.out.display()));
+    Ok(Exit::Complete)
+}
+
+fn parse(settings: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    settings
+        .iter()
+        .map(|setting| match setting.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            None => Err(Failure::usage(anyhow!("`--set {setting}` is not of the form key=value"))),
+        })
+        .collect()
+}
+
+/// The picture that a setting of the operation names as a file, if one does.
+fn picture(op: EditOp, settings: &BTreeMap<String, String>) -> Result<Option<image::RgbImage>, Failure> {
+    let named = edit::settings(op).iter().find(|setting| setting.kind == Kind::Picture);
+    match named.and_then(|setting| settings.get(setting.name)) {
+        Some(path) => images::read(path.as_ref()).map(|photo| Some(photo.rgb)),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,114 @@
+//! Inspecting a SKU's references once: the answer is an object, found again by everybody
+//! who asks about the same photos and the same catalog facts.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use packshot_imaging::decode::DecodeError;
+use packshot_pipeline::catalog::{Product, Reference};
+use packshot_pipeline::ids::Digest;
+use packshot_pipeline::inspection::Inspection;
+use packshot_pipeline::job_key::catalog_facts;
+use packshot_runtime::port::Objects;
+
+use super::{Fault, Workshop, store};
+use crate::inspect::{choose, facts, inspect_reference, unreadable};
+use crate::subject::Prepared;
+
+/// Version of the measurements; a new one measures everything again.
+pub const INSPECTION_VERSION: &str = "1";
+
+/// Where the inspection of these references under these catalog facts is kept.
+pub fn inspection_key(product: &Product, references: &[Reference]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    part("packshot inspection");
+    part(INSPECTION_VERSION);
+    for reference in references {
+        part(&reference.digest.to_hex());
+    }
+    for (name, values) in catalog_facts(product) {
+        part(&name);
+        values.iter().for_each(|value| part(value));
+    }
+    format!("inspections/{}.json", hasher.finalize().to_hex())
+}
+
+/// A reference as pixels, or why it cannot be read.
+pub(super) type Opened = Result<Arc<Prepared>, DecodeError>;
+
+impl Workshop {
+    /// What is known of a SKU's references: read from the store, or measured and put there.
+    ///
+    /// # Errors
+    /// When the object store fails, or when a reference is gone from it.
+    pub async fn inspect(
+        &self,
+        objects: &dyn Objects,
+        product: &Product,
+        references: &[Reference],
+    ) -> Result<Inspection, Fault> {
+        let key = inspection_key(product, references);
+        if let Some(bytes) = objects.get(&key, 16 << 20).await?
+            && let Ok(known) = serde_json::from_slice(&bytes)
+        {
+            return Ok(known);
+        }
+        let mut reports = Vec::with_capacity(references.len());
+        for reference in references {
+            reports.push(match self.open(objects, reference).await? {
+                Err(error) => unreadable(reference, &error),
+                Ok(prepared) => {
+                    let reference = reference.clone();
+                    self.on_processor(move || inspect_reference(&reference, &prepared.photo, &prepared.cutout)).await?
+                }
+            });
+        }
+        let (chosen, second_view) = choose(&reports);
+        let mut inspection = Inspection { reports, chosen, second_view, facts: None };
+        if let Some(chosen) = chosen.and_then(|index| references.get(index))
+            && let Ok(prepared) = self.open(objects, chosen).await?
+        {
+            let (product, reference) = (product.clone(), chosen.clone());
+            let known = move || {
+                let cutout = prepared.cutout.as_ref().ok()?;
+                Some(facts(&product, &reference, &prepared.photo, cutout))
+            };
+            inspection.facts = self.on_processor(known).await?;
+        }
+        let bytes = serde_json::to_vec(&inspection).map_err(|error| Fault::Broken(error.to_string()))?;
+        objects.put(&key, Bytes::from(bytes)).await?;
+        Ok(inspection)
+    }
+
+    /// A reference as pixels and cut-out, from memory if it was here lately.
+    pub(super) async fn open(&self, objects: &dyn Objects, reference: &Reference) -> Result<Opened, Fault> {
+        let opened = self
+            .cache
+            .get(reference.digest, || async {
+                let bytes = store::get(objects, &reference.object_key(), self.decode.bytes_max).await?;
+                let limits = self.decode;
+                self.on_processor(move || Prepared::new(&bytes, &limits)).await?.map_err(Unopened::Unreadable)
+            })
+            .await;
+        match opened {
+            Ok(prepared) => Ok(Ok(prepared)),
+            Err(Unopened::Unreadable(error)) => Ok(Err(error)),
+            Err(Unopened::Fault(fault)) => Err(fault),
+        }
+    }
+}
+
+enum Unopened {
+    Unreadable(DecodeError),
+    Fault(Fault),
+}
+
+impl From<Fault> for Unopened {
+    fn from(fault: Fault) -> Self {
+        Unopened::Fault(fault)
+    }
+}
