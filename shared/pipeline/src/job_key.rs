@@ -112,23 +112,21 @@ impl SetInputs {
     }
 }
 
-/// What of a catalog row determines images: everything a buyer is told about the product.
-/// Absent: the line number, where references come from (their digests count) and codes
-/// (they name files and belong to the set).
+/// What of a catalog row determines images: what a maker or a review reads of it. Absent:
+/// the SKU, its group and the description, which no pixel depends on, so that the sizes of
+/// one shirt that share their photos share their images; the line number; where references
+/// come from (their digests count); and codes (they name files and belong to the set).
 pub fn catalog_facts(product: &Product) -> BTreeMap<String, Vec<String>> {
     let mut facts = BTreeMap::new();
     let mut put = |name: &str, values: Vec<String>| {
         facts.insert(name.to_owned(), values);
     };
-    put("sku", vec![product.sku.as_str().to_owned()]);
     put("title", vec![product.title.clone()]);
-    put("description", vec![product.description.clone()]);
     put("category", vec![product.category.clone()]);
     put("brand", vec![product.brand.clone()]);
     put("colour", vec![product.colour.clone()]);
     put("material", vec![product.material.clone()]);
     put("accessories", product.accessories.clone());
-    put("group", product.group.iter().cloned().collect());
     let size = &product.dimensions;
     let number = |value: Option<f64>| value.map(|v| format!("{v:?}")).unwrap_or_default();
     put(

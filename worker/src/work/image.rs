@@ -106,14 +106,17 @@ impl Workshop {
                         encode::png_rgb_fast(&frame.image)?,
                         encode::png_gray_fast(&frame.product_mask)?,
                         encode::jpeg(&heatmap, 82, encode::Chroma::Half)?,
+                        store::thumbnail(&frame.image, frame.alpha.as_ref())?,
                     ))
                 })
                 .await?;
-            let (image, mask, heatmap) = encoded.map_err(|error| Fault::Broken(error.to_string()))?;
+            let (image, mask, heatmap, thumbnail) = encoded.map_err(|error| Fault::Broken(error.to_string()))?;
             let objects = job.objects.as_ref();
+            let image = store::put_blob(objects, image, "png").await?;
+            objects.put(&store::thumbnail_key(&image.digest), thumbnail.into()).await?;
             artefacts.push(Artefact {
                 frame: reviewed.frame.name.clone(),
-                image: store::put_blob(objects, image, "png").await?,
+                image,
                 mask: Some(store::put_blob(objects, mask, "png").await?),
                 heatmap: Some(store::put_blob(objects, heatmap, "jpg").await?),
                 width: reviewed.frame.image.width(),
@@ -171,7 +174,7 @@ fn make(
         let better = best.as_ref().is_none_or(|best| refine::badness(&frames) < refine::badness(&best.frames));
         let accepted = refine::verdict(&frames) == Verdict::Accept;
         if better {
-            best = Some(Best { frames, source_type: source_type.word().to_owned(), notes, candidates: 0, edits: 0 });
+            best = Some(Best { frames, source_type: source_type.term().to_owned(), notes, candidates: 0, edits: 0 });
         }
         if accepted {
             return best.map(|best| Best { candidates: attempt, edits, ..best }).ok_or_else(String::new);

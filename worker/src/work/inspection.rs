@@ -7,7 +7,7 @@ use bytes::Bytes;
 use packshot_imaging::decode::DecodeError;
 use packshot_pipeline::catalog::{Product, Reference};
 use packshot_pipeline::ids::Digest;
-use packshot_pipeline::inspection::Inspection;
+use packshot_pipeline::inspection::{Inspection, ReferenceReport};
 use packshot_pipeline::job_key::catalog_facts;
 use packshot_runtime::port::Objects;
 
@@ -61,10 +61,7 @@ impl Workshop {
         for reference in references {
             reports.push(match self.open(objects, reference).await? {
                 Err(error) => unreadable(reference, &error),
-                Ok(prepared) => {
-                    let reference = reference.clone();
-                    self.on_processor(move || inspect_reference(&reference, &prepared.photo, &prepared.cutout)).await?
-                }
+                Ok(prepared) => self.report(objects, reference, prepared).await?,
             });
         }
         let (chosen, second_view) = choose(&reports);
@@ -82,6 +79,25 @@ impl Workshop {
         let bytes = serde_json::to_vec(&inspection).map_err(|error| Fault::Broken(error.to_string()))?;
         objects.put(&key, Bytes::from(bytes)).await?;
         Ok(inspection)
+    }
+
+    /// Measures one reference, and keeps a small picture of it for reports.
+    async fn report(
+        &self,
+        objects: &dyn Objects,
+        reference: &Reference,
+        prepared: Arc<Prepared>,
+    ) -> Result<ReferenceReport, Fault> {
+        let named = reference.clone();
+        let measured = move || {
+            let photo = &prepared.photo;
+            let report = inspect_reference(&named, photo, &prepared.cutout);
+            (report, store::thumbnail(&photo.rgb, photo.alpha.as_ref()))
+        };
+        let (report, thumbnail) = self.on_processor(measured).await?;
+        let thumbnail = thumbnail.map_err(|error| Fault::Broken(error.to_string()))?;
+        objects.put(&store::thumbnail_key(&reference.digest), thumbnail.into()).await?;
+        Ok(report)
     }
 
     /// A reference as pixels and cut-out, from memory if it was here lately.

@@ -20,6 +20,10 @@ use tokio::sync::Semaphore;
 use crate::subject::PreparedCache;
 
 pub use inspection::{INSPECTION_VERSION, inspection_key};
+pub use store::thumbnail_key;
+
+/// Version of making and assembling as a whole; a new one makes everything again.
+pub const VERSION: &str = "1";
 
 /// Name of the setting that says what follows when catalog and photo disagree: `warn`
 /// (the default) or `hold`.
