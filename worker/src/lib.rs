@@ -6,4 +6,7 @@ pub mod assemble;
 pub mod edit;
 pub mod generate;
 pub mod inspect;
+pub mod refine;
 pub mod review;
+pub mod subject;
+pub mod work;

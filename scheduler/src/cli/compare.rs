@@ -18,20 +18,17 @@ pub fn compare(arguments: &CompareArgs) -> Result<Exit, Failure> {
             .map_err(|error| Failure::usage(error).hint("the table needs the columns reference,candidate[,role]"))?;
         drop(out);
         terminal::note(format!(
-            "{} pairs: {} accepted, {} could not be read",
-            summary.pairs, summary.accepted, summary.failed
+            "{} pairs compared, {} could not be read",
+            summary.pairs, summary.errors
         ));
-        return Ok(if summary.accepted == summary.pairs { Exit::Complete } else { Exit::Attention });
+        return Ok(if summary.errors == 0 { Exit::Complete } else { Exit::Attention });
     }
     let (Some(reference), Some(candidate)) = (&arguments.reference, &arguments.candidate) else {
         return Err(Failure::usage(anyhow!("name a --reference and a --candidate, or a table of --pairs")));
     };
-    let role = Role::parse(&arguments.role).ok_or_else(|| {
-        let words: Vec<&str> = Role::ALL.iter().map(|role| role.word()).collect();
-        Failure::usage(anyhow!("there is no role {:?}", arguments.role)).hint(format!("use one of {}", words.join(", ")))
-    })?;
+    let role = arguments.role.as_deref().map(parse_role).transpose()?;
     let (reference_bytes, candidate_bytes) = (images::read_bytes(reference)?, images::read_bytes(candidate)?);
-    let report = compare_bytes(&reference_bytes, &candidate_bytes, Some(role), arguments.heatmap.is_some())
+    let report = compare_bytes(&reference_bytes, &candidate_bytes, role, arguments.heatmap.is_some())
         .with_context(|| format!("{} against {}", candidate.display(), reference.display()))
         .map_err(Failure::usage)?;
     if let (Some(path), Some(heatmap)) = (&arguments.heatmap, &report.heatmap) {
@@ -43,6 +40,13 @@ pub fn compare(arguments: &CompareArgs) -> Result<Exit, Failure> {
         text(&report)
     });
     Ok(if report.verdict == Verdict::Accept { Exit::Complete } else { Exit::Attention })
+}
+
+fn parse_role(word: &str) -> Result<Role, Failure> {
+    Role::parse(word).ok_or_else(|| {
+        let words: Vec<&str> = Role::ALL.iter().map(|role| role.word()).collect();
+        Failure::usage(anyhow!("there is no role {word:?}")).hint(format!("use one of {}", words.join(", ")))
+    })
 }
 
 fn text(report: &CompareReport) -> String {

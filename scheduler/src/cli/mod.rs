@@ -120,9 +120,9 @@ pub struct CompareArgs {
     /// The image to judge
     #[arg(long, value_name = "IMAGE", required_unless_present = "pairs")]
     pub candidate: Option<PathBuf>,
-    /// What the candidate is for
-    #[arg(long, value_name = "ROLE", default_value = "main")]
-    pub role: String,
+    /// What the candidate is for; without it product truth alone is judged
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
