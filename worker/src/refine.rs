@@ -1,7 +1,7 @@
 //! The loop inside one job: review a frame, edit its weak area, review again, and keep the
 //! best; make the whole candidate anew only when its concept is wrong.
 
-use packshot_imaging::photo::{Cutout, Photo};
+use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use packshot_pipeline::facts::Facts;
 use packshot_pipeline::finding::{EditOp, Region, Review, Verdict};
 use packshot_pipeline::role::Role;
@@ -61,7 +61,7 @@ fn look(truth: Truth<'_>, role: Role, frame: &Frame) -> Reviewed {
         cutout: truth.cutout,
         candidate: &frame.image,
         candidate_alpha: frame.alpha.as_ref(),
-        role,
+        role: Some(role),
         facts: Some(truth.facts),
         hint: Some(frame.placement),
     })
@@ -71,12 +71,14 @@ fn look(truth: Truth<'_>, role: Role, frame: &Frame) -> Reviewed {
 /// from editing, and the review as it stands decides.
 fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame> {
     let mask = region.map(|region| region_mask(frame.image.dimensions(), region));
+    let product = as_cutout(frame);
     let request = EditRequest {
         op,
         image: &frame.image,
         alpha: frame.alpha.as_ref(),
         mask: mask.as_ref(),
-        product: Some(&frame.product_mask),
+        product: Some(&product),
+        picture: None,
         settings: &BTreeMap::new(),
     };
     match apply(&request) {
@@ -88,6 +90,24 @@ fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame
             tracing::info!(op = op.word(), %error, "the edit that the review asked for does not apply");
             None
         }
+    }
+}
+
+/// The frame's product as an edit wants it: what the maker placed, where it placed it.
+fn as_cutout(frame: &Frame) -> Cutout {
+    Cutout {
+        foreground: frame.image.clone(),
+        alpha: frame.product_mask.clone(),
+        shadow: None,
+        quality: CutoutQuality {
+            source: CutoutSource::SuppliedAlpha,
+            agreement: 1.0,
+            edge_contrast: 100.0,
+            border_contact: 0.0,
+            clutter: 0.0,
+            soft_share: 0.0,
+            parts: 1,
+        },
     }
 }
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use packshot_imaging::decode::DecodeError;
 use packshot_pipeline::catalog::{Product, Reference};
-use packshot_pipeline::ids::Digest;
 use packshot_pipeline::inspection::{Inspection, ReferenceReport};
 use packshot_pipeline::job_key::catalog_facts;
 use packshot_runtime::port::Objects;
 
 use super::{Fault, Workshop, store};
-use crate::inspect::{choose, facts, inspect_reference, unreadable};
+use crate::inspect::{choose, facts, inspect_reference, unreadable, without_cutout};
 use crate::subject::Prepared;
 
 /// Version of the measurements; a new one measures everything again.
@@ -91,7 +90,10 @@ impl Workshop {
         let named = reference.clone();
         let measured = move || {
             let photo = &prepared.photo;
-            let report = inspect_reference(&named, photo, &prepared.cutout);
+            let report = match &prepared.cutout {
+                Ok(cutout) => inspect_reference(&named, photo, cutout),
+                Err(error) => without_cutout(&named, photo, error),
+            };
             (report, store::thumbnail(&photo.rgb, photo.alpha.as_ref()))
         };
         let (report, thumbnail) = self.on_processor(measured).await?;

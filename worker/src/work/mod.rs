@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::subject::PreparedCache;
 
 pub use inspection::{INSPECTION_VERSION, inspection_key};
+pub use set::{CODE_SHARED_NAME, SET_DOCUMENT};
 pub use store::thumbnail_key;
 
 /// Version of making and assembling as a whole; a new one makes everything again.

@@ -1,13 +1,15 @@
 //! A SKU's set: the committed images compared with each other, exported for every channel,
 //! and each exported file stored under the set's revision.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use packshot_pipeline::catalog::Product;
-use packshot_pipeline::finding::Severity;
 use packshot_pipeline::ids::Digest;
 use packshot_pipeline::layout;
-use packshot_pipeline::result::{JobResult, RESULT_SCHEMA, SetFile, SetGap, SetMember, SetResult};
+use packshot_pipeline::result::{JobResult, JobStatus, RESULT_SCHEMA, SetFile, SetGap, SetMember, SetResult};
 use packshot_pipeline::role::Role;
+use packshot_pipeline::state::JobState;
 use packshot_runtime::clock::MonotonicClock;
 use packshot_runtime::port::Objects;
 use packshot_runtime::store::Store;
@@ -15,14 +17,16 @@ use packshot_runtime::work::{ClaimedJob, Outcome};
 use packshot_imaging::metadata::DigitalSourceType;
 
 use super::{Fault, Workshop, store};
-use crate::assemble::channel::Channel;
-use crate::assemble::{Encoded, Export, ExportFile, Member, NameClaims, SetFinding, consistency, export};
+use crate::assemble::export::ExportFile;
+use crate::assemble::{AssembledSet, Channel, ExportRequest, Member, NameClaims, assemble};
 
-/// A set before it is stored.
-struct Assembled {
-    exports: Vec<(String, Export)>,
-    findings: Vec<SetFinding>,
-}
+/// Name, in the set's folder, of the document that users find as `set.json`: every check of
+/// every file. (`set.json` itself is the commit marker of the set.)
+pub const SET_DOCUMENT: &str = "document.json";
+
+/// A code by which a submission marks a product that wants a file name which another
+/// product of the catalog wants too.
+pub const CODE_SHARED_NAME: &str = "shared_name";
 
 impl Workshop {
     /// Assembles the set of the claimed SKU from committed results only.
@@ -48,15 +52,24 @@ impl Workshop {
         let product = job.entry.product.clone();
         let channels: Vec<&'static Channel> =
             job.batch.settings.channels.iter().filter_map(|name| Channel::by_name(name)).collect();
-        let assembled = self.on_processor(move || assemble(&product, &channels, &pictures)).await?;
-        let mut set = result_of(job, members, &assembled);
+        let absent = absent(job);
+        let assembled = self
+            .on_processor(move || {
+                let request = ExportRequest {
+                    product: &product,
+                    members: &pictures.iter().collect::<Vec<_>>(),
+                    absent: &absent,
+                    claims: &claims(&product, &channels),
+                };
+                assemble(&channels, &request)
+            })
+            .await?;
+        let set = result_of(job, members, &assembled);
         let folder = layout::set_folder(&set.sku, &set.revision());
-        for (_, export) in assembled.exports {
-            for file in export.files {
-                objects.put(&format!("{folder}{}", file.path), file.bytes).await?;
-            }
+        objects.put(&format!("{folder}{SET_DOCUMENT}"), assembled.document.to_json().into()).await?;
+        for file in assembled.files {
+            objects.put(&format!("{folder}{}", file.path), file.bytes).await?;
         }
-        set.notes.sort();
         Ok(Outcome::Set(Box::new(set)))
     }
 
@@ -94,61 +107,67 @@ async fn standing(job: &ClaimedJob, members: &[SetMember]) -> Result<Option<SetR
     Ok(set.filter(|set| set.set_key == job.entry.set_key && set.members == members))
 }
 
-fn assemble(product: &Product, channels: &[&'static Channel], pictures: &[Member]) -> Assembled {
-    let findings = consistency(pictures);
-    let mut encoded = Encoded::default();
-    let claims = NameClaims::default();
-    let exports = channels
-        .iter()
-        .map(|channel| (channel.name.clone(), export(channel, product, pictures, &claims, &mut encoded)))
-        .collect();
-    Assembled { exports, findings }
+/// Why roles of the batch have no image in this set.
+fn absent(job: &ClaimedJob) -> BTreeMap<Role, String> {
+    let said = |role: Role| match job.results.get(&role).map(|result| &result.status) {
+        Some(JobStatus::NeedsHuman { why }) => format!("needs a human eye: {why}"),
+        Some(JobStatus::Rejected { why }) => format!("rejected: {why}"),
+        Some(JobStatus::Skipped { reason } | JobStatus::WeakReference { reason }) => reason.clone(),
+        Some(JobStatus::Accepted) => String::new(),
+        None => match job.state.jobs.get(&role).map(|job| &job.state) {
+            Some(JobState::Skipped { reason, .. }) => reason.clone(),
+            Some(JobState::Failed { why } | JobState::OverBudget { why }) => why.clone(),
+            _ => "not made".to_owned(),
+        },
+    };
+    job.entry.jobs.keys().filter(|role| !job.is_accepted(**role)).map(|role| (*role, said(*role))).collect()
 }
 
-fn result_of(job: &ClaimedJob, members: Vec<SetMember>, assembled: &Assembled) -> SetResult {
-    let mut files = Vec::new();
+/// The submission has seen the whole catalog and marked products that want a name which
+/// another one wants too.
+fn claims(product: &Product, channels: &[&Channel]) -> NameClaims {
+    let mut claims = NameClaims::default();
+    let times = if product.codes.contains_key(CODE_SHARED_NAME) { 2 } else { 1 };
+    for _ in 0..times {
+        claims.add(product, channels);
+    }
+    claims
+}
+
+fn result_of(job: &ClaimedJob, members: Vec<SetMember>, assembled: &AssembledSet) -> SetResult {
+    let document = &assembled.document;
     let mut gaps = Vec::new();
-    let mut notes = Vec::new();
-    for (channel, export) in &assembled.exports {
-        files.extend(export.files.iter().map(|file| set_file(channel, file)));
-        for missing in export.missing.iter().filter(|missing| missing.required) {
-            gaps.push(SetGap {
-                channel: channel.clone(),
-                role: None,
-                why: format!("{channel} {}: {}", missing.slot, missing.reason),
-            });
+    for channel in &document.channels {
+        let name = &channel.channel;
+        for missing in channel.missing.iter().filter(|missing| missing.required) {
+            let why = format!("{name} {}: {}", missing.slot, missing.reason);
+            gaps.push(SetGap { channel: name.clone(), role: None, why });
         }
-        for refused in &export.refused {
+        for refused in &channel.refused {
             let broken: Vec<String> =
                 refused.broken.iter().map(|check| format!("{}: {}", check.rule, check.seen)).collect();
-            gaps.push(SetGap {
-                channel: channel.clone(),
-                role: Some(refused.role),
-                why: format!("{channel} {}: the {} image was refused: {}", refused.slot, refused.role, broken.join("; ")),
-            });
+            let why = format!("{name} {}: the {} image was refused: {}", refused.slot, refused.role, broken.join("; "));
+            gaps.push(SetGap { channel: name.clone(), role: Some(refused.role), why });
         }
-        notes.extend(export.files.iter().flat_map(|file| file.notes.iter().map(|note| format!("{}: {note}", file.path))));
     }
-    let findings = assembled.findings.iter().map(|found| found.finding.clone()).collect::<Vec<_>>();
-    for found in assembled.findings.iter().filter(|found| found.finding.severity >= Severity::Warning) {
-        notes.push(format!("{}: {}", found.role, found.finding.evidence));
-    }
+    let noted = document.channels.iter().flat_map(|channel| &channel.files);
+    let notes = noted.flat_map(|file| file.notes.iter().map(|note| format!("{}: {note}", file.path))).collect();
     SetResult {
         schema: RESULT_SCHEMA,
         batch: job.state.batch.clone(),
         sku: job.state.sku.clone(),
         set_key: job.entry.set_key,
         members,
-        files,
+        files: assembled.files.iter().map(set_file).collect(),
         gaps,
-        findings,
+        findings: document.consistency.iter().map(|found| found.finding.clone()).collect(),
         notes,
     }
 }
 
-fn set_file(channel: &str, file: &ExportFile) -> SetFile {
+fn set_file(file: &ExportFile) -> SetFile {
     SetFile {
-        channel: channel.to_owned(),
+        channel: file.path.split('/').next().unwrap_or_default().to_owned(),
         path: file.path.clone(),
         digest: Digest::of(&file.bytes),
         size_bytes: file.bytes.len() as u64,
