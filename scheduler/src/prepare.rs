@@ -13,7 +13,8 @@ use packshot_pipeline::role::Role;
 use packshot_runtime::port::Objects;
 use packshot_worker::work::{Fault, OPTION_CONTRADICTION, Workshop};
 
-use crate::intake::{Fetcher, put_references};
+use crate::intake::fetch::Fetcher;
+use crate::intake::references::put_references;
 
 /// A SKU ready to be submitted, and what a person should know of it before.
 #[derive(Clone, Debug)]
@@ -120,7 +121,7 @@ fn jobs(
                 (OPTION_CONTRADICTION.to_owned(), contradiction),
             ]),
             template_version: packshot_worker::generate::studio::VERSION.to_owned(),
-            review_version: packshot_worker::review::VERSION.to_owned(),
+            review_version: packshot_worker::review::thresholds::shipped().version.to_string(),
             code_version: packshot_worker::work::VERSION.to_owned(),
         };
         jobs.insert(

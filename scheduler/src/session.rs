@@ -15,7 +15,8 @@ use serde_json::json;
 
 use crate::cli::CatalogArgs;
 use crate::exit::Failure;
-use crate::intake::{Catalog, FetchLimits};
+use crate::intake::Catalog;
+use crate::intake::fetch::FetchLimits;
 use crate::settings::{Contradiction, NeedsHuman, Settings};
 
 /// Reads the settings from file, environment and flags, and starts logging.

@@ -13,8 +13,12 @@ use serde_json::json;
 
 use super::InspectArgs;
 use crate::exit::{Exit, Failure};
-use crate::intake::{Fetcher, put_references};
+use crate::intake::fetch::Fetcher;
+use crate::intake::references::put_references;
 use crate::{session, terminal};
+
+/// The photos of one SKU, held in memory while it is looked at, in bytes.
+const STORE_BYTES_MAX: u64 = 4 << 30;
 
 /// Answers the command.
 pub async fn inspect(arguments: &InspectArgs) -> Result<Exit, Failure> {
@@ -55,7 +59,7 @@ pub async fn inspect(arguments: &InspectArgs) -> Result<Exit, Failure> {
 type Seen = (Vec<String>, Inspection);
 
 async fn look(workshop: &Workshop, fetcher: &Fetcher, images: &Path, product: &Product) -> Result<Seen, Failure> {
-    let objects = MemoryObjects::new();
+    let objects = MemoryObjects::new(STORE_BYTES_MAX);
     let put = put_references(&objects, fetcher, images, product).await.map_err(Failure::environment)?;
     let inspection = workshop.inspect(&objects, product, &put.stored).await.map_err(Failure::environment)?;
     Ok((put.problems.iter().map(ToString::to_string).collect(), inspection))

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::PlanArgs;
 use crate::exit::{Exit, Failure};
-use crate::intake::Fetcher;
+use crate::intake::fetch::Fetcher;
 use crate::prepare::{PreparedSku, Surroundings, prepare};
 use crate::{session, terminal};
 

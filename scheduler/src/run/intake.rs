@@ -11,10 +11,10 @@ use packshot_service::lifecycle::Shutdown;
 use super::progress::Progress;
 use super::{Parts, RunRequest, environment};
 use crate::exit::Failure;
-use crate::intake::{Catalog, Fetcher};
+use crate::intake::Catalog;
+use crate::intake::fetch::Fetcher;
 use crate::report::NoticeKind;
 use crate::prepare::{PreparedSku, Surroundings, prepare};
-use crate::terminal;
 
 /// What the phase leaves behind.
 #[derive(Clone, Debug, Default)]

@@ -19,7 +19,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use packshot_adapters::directory::DirectoryObjects;
 use packshot_pipeline::ids::{BatchId, Digest};
-use packshot_pipeline::manifest::{Batch, MANIFEST_SCHEMA, Settings};
+use packshot_pipeline::manifest::{Batch, MANIFEST_SCHEMA, Settings, Submitted};
 use packshot_pipeline::pool::Pool;
 use packshot_pipeline::state::Incarnation;
 use packshot_runtime::clock::{Clock, MonotonicClock};
@@ -36,7 +36,7 @@ use packshot_service::lifecycle::Shutdown;
 use packshot_worker::work::{Workshop, WorkshopLimits};
 
 use crate::exit::{Exit, Failure};
-use crate::intake::FetchLimits;
+use crate::intake::fetch::FetchLimits;
 use crate::report::Summary;
 use crate::terminal;
 
@@ -89,7 +89,7 @@ pub async fn run(request: RunRequest) -> Result<(Option<Summary>, Exit), Failure
     open_batch(&*parts.coordinator, &header).await.map_err(Failure::environment)?;
     let taken = intake::take_in(&request, &parts, &header, catalog, &shutdown, &mut progress).await?;
     if !shutdown.soft.is_cancelled() {
-        store.write_submitted(&header.batch, taken.skus, taken.jobs).await.map_err(environment)?;
+        store.write_submitted(&header.batch, &Submitted { skus: taken.skus, jobs: taken.jobs }).await.map_err(environment)?;
     }
 
     let finished = make(&request, &parts, &header, taken.skus, &shutdown, &mut progress).await?;

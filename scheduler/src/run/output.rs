@@ -18,7 +18,7 @@ use super::outcome::SkuOutcome;
 use super::page::report_sku;
 use super::{Parts, RunRequest, environment};
 use crate::exit::Failure;
-use crate::report::{HtmlReport, Notice, NoticeKind, ReportHead, ReportStatus, Summary, write_results};
+use crate::report::{HtmlReport, Notice, ReportHead, ReportStatus, Summary, write_results};
 use crate::session;
 
 /// The largest exported file that is copied, in bytes.

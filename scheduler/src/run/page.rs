@@ -8,8 +8,9 @@ use packshot_worker::work::{inspection_key, thumbnail_key};
 use super::environment;
 use super::outcome::SkuOutcome;
 use crate::exit::Failure;
+use crate::report::sku::facts_list;
 use crate::report::{
-    ReportExport, ReportFact, ReportFrame, ReportReference, ReportRole, ReportSku, facts_list,
+    ReportExport, ReportFact, ReportFrame, ReportReference, ReportRole, ReportSku,
 };
 use packshot_pipeline::inspection::Inspection;
 

@@ -5,6 +5,9 @@
 //! channel asks is data ([`channel`]); geometry ([`frame`]), pixels ([`paint`]), names
 //! ([`names`]) and the check of encoded files ([`verify`]) each have one place.
 
+/// Version of framing, encoding and channel rules: a new one exports every set again.
+pub const VERSION: &str = "1";
+
 pub mod channel;
 pub mod consistency;
 pub mod export;

@@ -104,7 +104,9 @@ async fn standing(job: &ClaimedJob, members: &[SetMember]) -> Result<Option<SetR
     let sku = &job.entry.product.sku;
     let Some((_, pointer)) = store.current_set(sku).await? else { return Ok(None) };
     let set = store.set(sku, &pointer).await?;
-    Ok(set.filter(|set| set.set_key == job.entry.set_key && set.members == members))
+    Ok(set.filter(|set| {
+        set.set_key == job.entry.set_key && set.basis == job.state.basis() && set.members == members
+    }))
 }
 
 /// Why roles of the batch have no image in this set.
@@ -157,6 +159,7 @@ fn result_of(job: &ClaimedJob, members: Vec<SetMember>, assembled: &AssembledSet
         batch: job.state.batch.clone(),
         sku: job.state.sku.clone(),
         set_key: job.entry.set_key,
+        basis: job.state.basis(),
         members,
         files: assembled.files.iter().map(set_file).collect(),
         gaps,

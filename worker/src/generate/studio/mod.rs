@@ -27,6 +27,11 @@ mod subject;
 #[cfg(test)]
 pub(crate) mod testing;
 
+/// The studio's name among makers.
+pub const NAME: &str = "studio";
+/// Version of its pictures: a new one makes every image again.
+pub const VERSION: &str = "1";
+
 /// The built-in maker.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Studio;
@@ -35,7 +40,7 @@ pub struct Studio;
 impl Maker for Studio {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            name: "studio".to_owned(),
+            name: NAME.to_owned(),
             roles: Role::ALL.into_iter().filter(|role| *role != Role::OnModel).collect(),
             mask: true,
             seed: true,
