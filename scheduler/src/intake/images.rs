@@ -161,8 +161,10 @@ impl Images {
         let mut files: Vec<PathBuf> = WalkDir::new(&self.root)
             .max_depth(DEPTH_MAX)
             .into_iter()
-            // Hidden folders are not photos; unreadable ones hold nothing for us.
-            .filter_entry(|e| e.depth() == 0 || !e.file_name().to_string_lossy().starts_with('.'))
+            // Hidden folders are not photos, and what a run has made is not a reference.
+            .filter_entry(|e| {
+                e.depth() == 0 || !(e.file_name().to_string_lossy().starts_with('.') || is_output(e.path()))
+            })
             .flatten()
             .filter(|e| is_image_name(&e.file_name().to_string_lossy()))
             .filter(|e| e.file_type().is_file() || self.leads_inside(e.path()))
@@ -220,6 +222,13 @@ impl Images {
         let files = self.index.as_ref().map_or(&[][..], |index| index.files.as_slice());
         files.iter().filter(|file| !self.used.contains(*file)).cloned().collect()
     }
+}
+
+/// Whether a folder is the output of a run: its `sets` are named after SKUs and would be
+/// taken for photos of them.
+fn is_output(folder: &Path) -> bool {
+    let store = folder.join("store");
+    ["batches", "references", "blobs"].iter().any(|part| store.join(part).is_dir())
 }
 
 /// `a2` before `a10`: runs of digits compare as numbers.
@@ -289,6 +298,13 @@ mod tests {
         assert_eq!(of(&mut images, "AB10"), ["AB10_1.jpg", "ab10/front.webp"]);
         assert_eq!(of(&mut images, "AB1-X"), ["AB1-X_1.png"]);
         assert_eq!(images.unused(), [PathBuf::from("zz.jpg")]);
+    }
+
+    #[test]
+    fn the_output_of_a_run_is_not_a_reference() {
+        let files = ["out/sets/ab1/amazon/AB1.MAIN.jpg", "out/store/batches/x", "ab1/real.jpg"];
+        let (_dir, mut images) = indexed(&files, &["AB1"]);
+        assert_eq!(of(&mut images, "AB1"), ["ab1/real.jpg"]);
     }
 
     #[test]

@@ -5,13 +5,14 @@
 //! Nothing in the reading decodes images or talks to the network: a product names its
 //! references, and bringing them into the object store is a later step.
 
+mod address;
 mod delimited;
-pub mod fetch;
+mod fetch;
 mod images;
 mod json;
 mod product;
 mod profile;
-pub mod references;
+mod references;
 mod shopify;
 mod source;
 mod table;
@@ -23,7 +24,9 @@ use std::path::{Path, PathBuf};
 use packshot_pipeline::catalog::Product;
 
 pub use delimited::{CELLS_MAX, ROW_BYTES_MAX};
+pub use fetch::{FetchError, FetchFault, FetchLimits, Fetcher};
 pub use images::{FILES_MAX, REFERENCES_MAX};
+pub use references::{PutReferences, ReferenceProblem, put_references};
 pub use table::CELL_BYTES_MAX;
 pub use values::{DESCRIPTION_CHARS_MAX, SHORT_CHARS_MAX};
 

@@ -241,3 +241,41 @@ fn matches(alias: &str, name: &str) -> Option<u32> {
     }
     (alias == name).then_some(0)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn the_shipped_profiles_are_sound() {
+        let file: File = toml::from_str(include_str!("profiles.toml")).unwrap();
+        assert_eq!(PROFILES.len(), file.profile.len());
+        for profile in &file.profile {
+            let names = profile.fields.values().flatten().chain(&profile.required).chain(&profile.strong);
+            for name in names.chain(&profile.negative).chain(&profile.fallback_sku) {
+                for alias in name.split('|') {
+                    let plain = alias.trim_end_matches(['#', '*']).trim_end_matches('_');
+                    assert_eq!(normalise(plain), plain, "{}: aliases are normalised", profile.name);
+                }
+            }
+            assert!(profile.fields.contains_key(&Field::Images), "{}", profile.name);
+        }
+    }
+
+    #[test]
+    fn the_best_fitting_profile_wins() {
+        let table = [
+            ("sku,title,image", Some("generic")),
+            ("Handle,Title,Option1 Name,Option1 Value,Variant SKU,Image Src", Some("shopify")),
+            ("id,title,image_link,availability", Some("google")),
+            ("id,title,picture", Some("generic")),
+            ("Handle,SKU,Title", Some("generic")),
+            ("title,image", None),
+        ];
+        for (columns, expected) in table {
+            let columns: Vec<String> = columns.split(',').map(str::to_owned).collect();
+            assert_eq!(Profile::detect(&columns).map(|p| p.name.as_str()), expected, "{columns:?}");
+        }
+    }
+}

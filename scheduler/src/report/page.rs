@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const SCRIPT: &str = concat!(include_str!("page.js"), "\n", include_str!("viewer.js"));
 const MARKUP: &str = include_str!("page.html");
 
 /// The page up to where the data blocks go.
