@@ -30,7 +30,8 @@ fn main() -> ExitCode {
 }
 
 fn answer(command: &Command) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::environment)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::environment)?;
     match command {
         Command::Run(arguments) => runtime.block_on(run::run(arguments)),
         Command::Plan(arguments) => runtime.block_on(plan::plan(arguments)),

@@ -79,8 +79,11 @@ fn said_by(inspection: &Inspection) -> Vec<String> {
         let name = &report.reference.name;
         report.weaknesses.iter().map(|weak| format!("{name}: {}; {}", weak.seen, weak.reshoot)).collect()
     };
-    let contradictions =
-        inspection.facts.iter().flat_map(|facts| &facts.contradictions).map(|finding| finding.evidence.clone());
+    let contradictions = inspection
+        .facts
+        .iter()
+        .flat_map(|facts| &facts.contradictions)
+        .map(|finding| finding.evidence.clone());
     // Weaknesses of a reference that was not needed are in the report, not in the way.
     let weaknesses = inspection.reports.iter().filter(|_| inspection.chosen.is_none()).flat_map(weak);
     contradictions.chain(weaknesses).collect()
@@ -95,7 +98,9 @@ fn jobs(
     for &role in &settings.roles {
         let upstream = match role {
             // An ad is composed anew from what was accepted.
-            Role::Ad => role.waits_for().iter().filter_map(|role| jobs.get(role)).map(|job| job.key).collect(),
+            Role::Ad => {
+                role.waits_for().iter().filter_map(|role| jobs.get(role)).map(|job| job.key).collect()
+            }
             Role::Main
             | Role::Cleanup
             | Role::Detail
@@ -126,7 +131,11 @@ fn jobs(
         };
         jobs.insert(
             role,
-            JobSpec { key: inputs.key(), pool: Pool::Studio, maker: packshot_worker::generate::studio::NAME.to_owned() },
+            JobSpec {
+                key: inputs.key(),
+                pool: Pool::Studio,
+                maker: packshot_worker::generate::studio::NAME.to_owned(),
+            },
         );
     }
     jobs

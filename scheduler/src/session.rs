@@ -22,8 +22,9 @@ use crate::settings::{Contradiction, NeedsHuman, Settings};
 /// Reads the settings from file, environment and flags, and starts logging.
 pub fn settings(config: Option<&Path>, flags: Vec<(String, serde_json::Value)>) -> Result<Settings, Failure> {
     let sources = Sources { file: config, flags, ..Sources::from_process_env() };
-    let settings = load(&Settings::default(), &sources)
-        .map_err(|error| Failure::usage(error).hint("deploy/packshot.toml lists every setting with its default"))?;
+    let settings = load(&Settings::default(), &sources).map_err(|error| {
+        Failure::usage(error).hint("deploy/packshot.toml lists every setting with its default")
+    })?;
     packshot_service::logging::start(&settings.log.level, settings.log.format);
     Ok(settings)
 }
@@ -59,7 +60,8 @@ pub fn wanted(settings: &Settings) -> Result<manifest::Settings, Failure> {
         match Role::parse(word) {
             Some(role) if roles.contains(&role) => {}
             Some(role) => roles.push(role),
-            None => problems.push(format!("there is no role {word:?}; roles are {}", words(Role::ALL.map(Role::word)))),
+            None => problems
+                .push(format!("there is no role {word:?}; roles are {}", words(Role::ALL.map(Role::word)))),
         }
     }
     roles.sort_unstable();

@@ -13,14 +13,12 @@ use crate::terminal;
 pub fn compare(arguments: &CompareArgs) -> Result<Exit, Failure> {
     if let Some(pairs) = &arguments.pairs {
         let mut out = std::io::stdout().lock();
-        let summary = run_pairs(pairs, &mut out)
-            .with_context(|| pairs.display().to_string())
-            .map_err(|error| Failure::usage(error).hint("the table needs the columns reference,candidate[,role]"))?;
+        let summary =
+            run_pairs(pairs, &mut out).with_context(|| pairs.display().to_string()).map_err(|error| {
+                Failure::usage(error).hint("the table needs the columns reference,candidate[,role]")
+            })?;
         drop(out);
-        terminal::note(format!(
-            "{} pairs compared, {} could not be read",
-            summary.pairs, summary.errors
-        ));
+        terminal::note(format!("{} pairs compared, {} could not be read", summary.pairs, summary.errors));
         return Ok(if summary.errors == 0 { Exit::Complete } else { Exit::Attention });
     }
     let (Some(reference), Some(candidate)) = (&arguments.reference, &arguments.candidate) else {

@@ -14,7 +14,8 @@ use crate::terminal;
 pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
     let op = EditOp::parse(&arguments.op).ok_or_else(|| {
         let words: Vec<&str> = EditOp::ALL.iter().map(|op| op.word()).collect();
-        Failure::usage(anyhow!("there is no operation {:?}", arguments.op)).hint(format!("use one of {}", words.join(", ")))
+        Failure::usage(anyhow!("there is no operation {:?}", arguments.op))
+            .hint(format!("use one of {}", words.join(", ")))
     })?;
     if arguments.settings.iter().any(|setting| setting == "help") {
         terminal::data(edit::help(op).trim_end());
@@ -36,7 +37,11 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
     .map_err(|error| {
         let about_settings = matches!(error, EditError::Settings(_));
         let failure = Failure::usage(error);
-        if about_settings { failure.hint(format!("`--op {} --set help` lists the settings", op.word())) } else { failure }
+        if about_settings {
+            failure.hint(format!("`--op {} --set help` lists the settings", op.word()))
+        } else {
+            failure
+        }
     })?;
     images::write(&arguments.out, &edited.image, edited.alpha.as_ref())?;
     for note in &edited.notes {

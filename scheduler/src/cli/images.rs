@@ -56,15 +56,19 @@ pub fn write(path: &Path, rgb: &RgbImage, alpha: Option<&GrayImage>) -> Result<(
         ("webp", Some(alpha)) => encode::webp_rgba(rgb, alpha, f32::from(QUALITY)),
         ("jpg" | "jpeg", None) => encode::jpeg(rgb, QUALITY, Chroma::Full),
         ("jpg" | "jpeg", Some(_)) => {
-            return Err(Failure::usage(anyhow!("the result is transparent and {} cannot hold that", path.display()))
-                .hint("write to a .png or .webp file"));
+            return Err(Failure::usage(anyhow!(
+                "the result is transparent and {} cannot hold that",
+                path.display()
+            ))
+            .hint("write to a .png or .webp file"));
         }
         _ => {
             return Err(Failure::usage(anyhow!("cannot tell a format from the name {}", path.display()))
                 .hint("end it in .png, .jpg or .webp"));
         }
     };
-    let bytes = encoded.map_err(|error| Failure::usage(anyhow!("cannot encode {}: {error}", path.display())))?;
+    let bytes =
+        encoded.map_err(|error| Failure::usage(anyhow!("cannot encode {}: {error}", path.display())))?;
     std::fs::write(path, bytes)
         .with_context(|| format!("cannot write {}", path.display()))
         .map_err(Failure::environment)

@@ -58,7 +58,12 @@ pub async fn inspect(arguments: &InspectArgs) -> Result<Exit, Failure> {
 /// References that cannot be used, and what is known of the others.
 type Seen = (Vec<String>, Inspection);
 
-async fn look(workshop: &Workshop, fetcher: &Fetcher, images: &Path, product: &Product) -> Result<Seen, Failure> {
+async fn look(
+    workshop: &Workshop,
+    fetcher: &Fetcher,
+    images: &Path,
+    product: &Product,
+) -> Result<Seen, Failure> {
     let objects = MemoryObjects::new(STORE_BYTES_MAX);
     let put = put_references(&objects, fetcher, images, product).await.map_err(Failure::environment)?;
     let inspection = workshop.inspect(&objects, product, &put.stored).await.map_err(Failure::environment)?;
@@ -112,7 +117,11 @@ fn text(product: &Product, (problems, inspection): &Seen) -> String {
     }
     lines.extend(problems.iter().map(|problem| format!("  ! {problem}")));
     for (index, report) in inspection.reports.iter().enumerate() {
-        lines.extend(report_text(report, inspection.chosen == Some(index), inspection.second_view == Some(index)));
+        lines.extend(report_text(
+            report,
+            inspection.chosen == Some(index),
+            inspection.second_view == Some(index),
+        ));
     }
     if let Some(facts) = &inspection.facts {
         let colours = facts.colours.iter().map(|c| format!("{} {} {:.0} %", c.word, c.hex, c.share * 100.0));
@@ -124,7 +133,9 @@ fn text(product: &Product, (problems, inspection): &Seen) -> String {
         ));
         lines.push(format!("  surface    {}", facts.texture.word));
         lines.push(format!("  protected  {} region(s) with labels or fine detail", facts.protected.len()));
-        lines.extend(facts.stated.iter().map(|stated| format!("  {:<10} {} (catalog)", stated.name, stated.value)));
+        lines.extend(
+            facts.stated.iter().map(|stated| format!("  {:<10} {} (catalog)", stated.name, stated.value)),
+        );
         lines.extend(facts.contradictions.iter().map(|finding| format!("  ! {}", finding.evidence)));
     }
     lines.join("\n")

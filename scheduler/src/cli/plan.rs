@@ -15,7 +15,8 @@ use crate::{session, terminal};
 
 /// Answers the command.
 pub async fn plan(arguments: &PlanArgs) -> Result<Exit, Failure> {
-    let settings = session::settings(arguments.catalog.config.as_deref(), session::flags(&arguments.catalog))?;
+    let settings =
+        session::settings(arguments.catalog.config.as_deref(), session::flags(&arguments.catalog))?;
     let wanted = session::wanted(&settings)?;
     let mut catalog = session::open_catalog(&arguments.catalog.catalog, arguments.catalog.images.as_deref())?;
     let scratch = tempfile::tempdir().map_err(Failure::environment)?;

@@ -7,12 +7,12 @@
 
 mod address;
 mod delimited;
-mod fetch;
+pub mod fetch;
 mod images;
 mod json;
 mod product;
 mod profile;
-mod references;
+pub mod references;
 mod shopify;
 mod source;
 mod table;

@@ -13,8 +13,8 @@ use super::{Parts, RunRequest, environment};
 use crate::exit::Failure;
 use crate::intake::Catalog;
 use crate::intake::fetch::Fetcher;
-use crate::report::NoticeKind;
 use crate::prepare::{PreparedSku, Surroundings, prepare};
+use crate::report::NoticeKind;
 
 /// What the phase leaves behind.
 #[derive(Clone, Debug, Default)]
@@ -109,9 +109,16 @@ async fn submit(
     match store.write_entry(&header.batch, &sku.entry).await.map_err(environment)? {
         Written::New | Written::Same | Written::Differs => {}
     }
-    create_document(&*parts.coordinator, &*parts.objects, &*parts.clock, header, &sku.entry, Occasion::Submit)
-        .await
-        .map_err(environment)?;
+    create_document(
+        &*parts.coordinator,
+        &*parts.objects,
+        &*parts.clock,
+        header,
+        &sku.entry,
+        Occasion::Submit,
+    )
+    .await
+    .map_err(environment)?;
     taken.skus += 1;
     taken.jobs += sku.entry.jobs.len() as u64;
     progress.taken(taken.skus);

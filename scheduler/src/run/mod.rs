@@ -65,7 +65,6 @@ pub struct RunRequest {
     pub references_max: usize,
 }
 
-
 struct Parts {
     objects: Arc<dyn Objects>,
     coordinator: Arc<dyn Coordinator>,
@@ -89,7 +88,10 @@ pub async fn run(request: RunRequest) -> Result<(Option<Summary>, Exit), Failure
     open_batch(&*parts.coordinator, &header).await.map_err(Failure::environment)?;
     let taken = intake::take_in(&request, &parts, &header, catalog, &shutdown, &mut progress).await?;
     if !shutdown.soft.is_cancelled() {
-        store.write_submitted(&header.batch, &Submitted { skus: taken.skus, jobs: taken.jobs }).await.map_err(environment)?;
+        store
+            .write_submitted(&header.batch, &Submitted { skus: taken.skus, jobs: taken.jobs })
+            .await
+            .map_err(environment)?;
     }
 
     let finished = make(&request, &parts, &header, taken.skus, &shutdown, &mut progress).await?;
@@ -111,16 +113,16 @@ fn lock(out: &Path) -> Result<std::fs::File, Failure> {
         std::fs::create_dir_all(out)?;
         std::fs::File::options().create(true).truncate(false).write(true).open(out.join(".lock"))
     };
-    let file = open()
-        .with_context(|| format!("cannot write to the output folder {}", out.display()))
-        .map_err(|error| Failure::environment(error).hint("choose a folder that can be written with --out"))?;
+    let file =
+        open().with_context(|| format!("cannot write to the output folder {}", out.display())).map_err(
+            |error| Failure::environment(error).hint("choose a folder that can be written with --out"),
+        )?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Failure::environment(anyhow!(
-            "another run is writing to {}",
-            out.display()
-        ))
-        .hint("wait for it, or choose another folder with --out")),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Failure::environment(anyhow!("another run is writing to {}", out.display()))
+                .hint("wait for it, or choose another folder with --out"))
+        }
         // Some network file systems have no locks; then nobody can be told apart.
         Err(std::fs::TryLockError::Error(_)) => Ok(file),
     }
@@ -153,7 +155,8 @@ fn header(request: &RunRequest, now_ms: u64) -> Result<Batch, Failure> {
     };
     Ok(Batch {
         schema: MANIFEST_SCHEMA,
-        batch: BatchId::new(&format!("{}-{now_ms:x}", &name[..name.len().min(48)])).map_err(Failure::usage)?,
+        batch: BatchId::new(&format!("{}-{now_ms:x}", &name[..name.len().min(48)]))
+            .map_err(Failure::usage)?,
         created_ms: now_ms,
         catalog: Digest::of(&bytes),
         settings: request.wanted.clone(),
@@ -201,16 +204,18 @@ async fn make(
     let consuming: Vec<_> = pools
         .map(|pool| {
             let (broker, clock) = (Arc::clone(&parts.broker), Arc::clone(&parts.clock));
-            let (driver, stop) = (Arc::clone(&driver), Stop { soft: background.clone(), hard: stop.hard.clone() });
+            let (driver, stop) =
+                (Arc::clone(&driver), Stop { soft: background.clone(), hard: stop.hard.clone() });
             tokio::spawn(async move {
                 consume::consume(&*broker, &driver, &*clock, pool, jobs as u16, &stop).await;
             })
         })
         .into();
-    let watched = until_settled(&*parts.coordinator, &*parts.clock, &header.batch, skus, &stop.soft, |tally, _news| {
-        progress.made(tally);
-    })
-    .await;
+    let watched =
+        until_settled(&*parts.coordinator, &*parts.clock, &header.batch, skus, &stop.soft, |tally, _news| {
+            progress.made(tally);
+        })
+        .await;
     background.cancel();
     for task in consuming.into_iter().chain([dispatching, sweeping]) {
         task.await.map_err(Failure::environment)?;
@@ -223,7 +228,8 @@ async fn make(
 
 /// A failure of the object store: the disk, most of the time.
 fn environment(error: impl Into<anyhow::Error>) -> Failure {
-    Failure::environment(error).hint("make room or permissions right, then run the same command: it goes on from here")
+    Failure::environment(error)
+        .hint("make room or permissions right, then run the same command: it goes on from here")
 }
 
 fn say(out: &Path, summary: &Summary, bad_rows: u64) {

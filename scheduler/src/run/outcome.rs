@@ -84,7 +84,8 @@ impl SkuOutcome {
     pub(super) fn status(&self) -> (ReportStatus, String) {
         let jobs: Vec<(ReportStatus, String)> = self.entry.jobs.keys().map(|role| self.job(*role)).collect();
         let worst = ReportStatus::of_set(jobs.iter().map(|(status, _)| *status));
-        let why = jobs.into_iter().find(|(status, _)| *status == worst).map(|(_, why)| why).unwrap_or_default();
+        let why =
+            jobs.into_iter().find(|(status, _)| *status == worst).map(|(_, why)| why).unwrap_or_default();
         if worst != ReportStatus::Accepted {
             return (worst, why);
         }
@@ -121,7 +122,13 @@ impl SkuOutcome {
     pub(super) fn file(&self, role: Role) -> Option<String> {
         let slug = self.entry.product.sku.slug();
         let exported = self.set.iter().flat_map(|set| &set.files).find(|file| file.role == role);
-        let master = || self.results.get(&role)?.artefacts.first().map(|first| format!("store/{}", first.image.object_key()));
+        let master = || {
+            self.results
+                .get(&role)?
+                .artefacts
+                .first()
+                .map(|first| format!("store/{}", first.image.object_key()))
+        };
         exported.map(|file| format!("sets/{slug}/{}", file.path)).or_else(master)
     }
 
@@ -130,7 +137,8 @@ impl SkuOutcome {
         let (status, reason) = self.status();
         let reviews = self.results.values().filter_map(|result| result.review.as_ref());
         let verdict = reviews.max_by(|a, b| a.badness().total_cmp(&b.badness()));
-        let mut source_types: Vec<String> = self.results.values().map(|result| result.source_type.clone()).collect();
+        let mut source_types: Vec<String> =
+            self.results.values().map(|result| result.source_type.clone()).collect();
         source_types.retain(|word| !word.is_empty());
         source_types.sort();
         source_types.dedup();

@@ -54,7 +54,9 @@ pub(super) async fn write(
         let Some(last) = skus.last() else { break };
         after = Some(last.clone());
         for sku in &skus {
-            let Some(outcome) = SkuOutcome::load(&store, &*parts.coordinator, header, sku).await? else { continue };
+            let Some(outcome) = SkuOutcome::load(&store, &*parts.coordinator, header, sku).await? else {
+                continue;
+            };
             if let Some(set) = &outcome.set {
                 publish(out, &*parts.objects, set).await?;
             }
@@ -104,9 +106,14 @@ pub(super) async fn publish(out: &Path, objects: &dyn Objects, set: &SetResult) 
     let _nothing_left_over = std::fs::remove_dir_all(&fresh);
     for file in &set.files {
         let path = fresh.join(&file.path);
-        let bytes = objects.get(&format!("{folder}{}", file.path), FILE_BYTES_MAX).await.map_err(environment)?;
+        let bytes =
+            objects.get(&format!("{folder}{}", file.path), FILE_BYTES_MAX).await.map_err(environment)?;
         let Some(bytes) = bytes else {
-            return Err(environment(anyhow::anyhow!("the exported file {}{} is gone from the store", folder, file.path)));
+            return Err(environment(anyhow::anyhow!(
+                "the exported file {}{} is gone from the store",
+                folder,
+                file.path
+            )));
         };
         let parent = path.parent().unwrap_or(&fresh);
         std::fs::create_dir_all(parent).with_context(|| failed(parent)).map_err(environment)?;

@@ -9,9 +9,7 @@ use super::environment;
 use super::outcome::SkuOutcome;
 use crate::exit::Failure;
 use crate::report::sku::facts_list;
-use crate::report::{
-    ReportExport, ReportFact, ReportFrame, ReportReference, ReportRole, ReportSku,
-};
+use crate::report::{ReportExport, ReportFact, ReportFrame, ReportReference, ReportRole, ReportSku};
 use packshot_pipeline::inspection::Inspection;
 
 /// The largest small picture or document that is read, in bytes.
@@ -52,7 +50,10 @@ fn facts(inspection: Option<&Inspection>) -> Vec<ReportFact> {
     inspection.and_then(|known| known.facts.as_ref()).map(facts_list).unwrap_or_default()
 }
 
-async fn references(objects: &dyn Objects, inspection: Option<&Inspection>) -> Result<Vec<ReportReference>, Failure> {
+async fn references(
+    objects: &dyn Objects,
+    inspection: Option<&Inspection>,
+) -> Result<Vec<ReportReference>, Failure> {
     let mut shown = Vec::new();
     let Some(inspection) = inspection else { return Ok(shown) };
     for (index, report) in inspection.reports.iter().enumerate() {
@@ -138,7 +139,9 @@ fn exports(outcome: &SkuOutcome) -> Vec<ReportExport> {
             let files = set.files.iter().filter(|file| file.channel == channel);
             let gaps = set.gaps.iter().filter(|gap| gap.channel == channel || gap.channel.is_empty());
             ReportExport {
-                files: files.map(|file| (format!("sets/{slug}/{}", file.path), file.role, file.slot.clone())).collect(),
+                files: files
+                    .map(|file| (format!("sets/{slug}/{}", file.path), file.role, file.slot.clone()))
+                    .collect(),
                 gaps: gaps.map(|gap| gap.why.clone()).collect(),
                 channel,
             }

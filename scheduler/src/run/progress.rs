@@ -24,7 +24,8 @@ impl Progress {
     pub(super) fn start(catalog: &str) -> Self {
         terminal::note(format!("catalog: {catalog}"));
         let bar = terminal::is_interactive().then(|| {
-            let bar = ProgressBar::new_spinner().with_style(style("{spinner} inspecting references  {pos} SKUs"));
+            let bar =
+                ProgressBar::new_spinner().with_style(style("{spinner} inspecting references  {pos} SKUs"));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
@@ -53,7 +54,9 @@ impl Progress {
         let before = *self.before.get_or_insert_with(|| {
             if let Some(bar) = &self.bar {
                 bar.reset();
-                bar.set_style(style("{bar:40} {pos}/{len} steps  {msg}  {elapsed} elapsed, about {eta} left"));
+                bar.set_style(style(
+                    "{bar:40} {pos}/{len} steps  {msg}  {elapsed} elapsed, about {eta} left",
+                ));
             }
             done
         });
@@ -65,7 +68,9 @@ impl Progress {
                 bar.set_position(done);
                 bar.set_message(format!("{accepted} images accepted"));
             }
-            None if done < total => self.line(|| format!("{done} of {total} steps, {accepted} images accepted")),
+            None if done < total => {
+                self.line(|| format!("{done} of {total} steps, {accepted} images accepted"))
+            }
             None => {}
         }
     }
