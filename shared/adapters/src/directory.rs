@@ -19,7 +19,7 @@ use packshot_runtime::port::{ObjectInfo, Objects, ObjectsError, ObjectsFault, Pu
 /// The folder for files that are being written; no key can begin with a dot.
 const WRITING: &str = ".writing";
 /// After what time such a file was left by a dead process.
-const LEFT_BEHIND: Duration = Duration::from_secs(3_600);
+const LEFT_BEHIND: Duration = Duration::from_hours(1);
 
 /// Objects in a folder.
 #[derive(Clone, Debug)]
@@ -88,6 +88,7 @@ fn remove_left_behind(writing: &Path) {
 }
 
 /// Says what failed, where, and what to do about it.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the standard library's enum is open")]
 fn fault(error: io::Error, doing: &str, path: &Path) -> ObjectsError {
     let (kind, hint) = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

@@ -150,6 +150,17 @@ impl Change {
         }
     }
 
+    /// Where `slot` belongs by the document as it stands: mends an index that says
+    /// otherwise, and changes nothing in one that does not.
+    pub fn mending(state: &SkuState, slot: &Slot) -> Change {
+        let name = (slot.target, slot.number);
+        let index = match places(state).get(&name) {
+            Some(place) => vec![op(state, name, *place)],
+            None => Pool::ALL.into_iter().map(|pool| IndexOp::Gone { slot: slot.clone(), pool }).collect(),
+        };
+        Change { index, ..Change::default() }
+    }
+
     /// What follows from creating a document.
     pub fn creating(state: &SkuState, now_ms: u64) -> Change {
         let index = places(state).into_iter().map(|(name, place)| op(state, name, place)).collect();

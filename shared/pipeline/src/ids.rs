@@ -212,6 +212,7 @@ impl fmt::Debug for Digest {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn slug(text: &str) -> String {

@@ -71,6 +71,6 @@ pub fn set_current(sku: &Sku) -> String {
 /// The pointer that a batch's set of some generation is finished. Pointers are only ever
 /// added and their names are ordered, so "move current unless a newer one stands" needs
 /// no compare-and-set: the largest name is current.
-pub fn set_pointer(sku: &Sku, created_ms: u64, batch: &BatchId, generation: u32) -> String {
-    format!("sets/{}/current/{created_ms:015}-{batch}-{generation:06}.json", sku.slug())
+pub fn set_pointer(sku: &Sku, created_ms: u64, batch: &BatchId, generation: u64) -> String {
+    format!("sets/{}/current/{created_ms:015}-{batch}-{generation:015}.json", sku.slug())
 }

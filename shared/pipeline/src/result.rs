@@ -241,7 +241,7 @@ impl SetResult {
         self.gaps.is_empty()
     }
 
-    /// The digest of the set's content: its members and files, whoever assembled it and
+    /// The digest of the set's content: its basis, members and files, whoever assembled it and
     /// whenever. The same inputs give the same revision, so a duplicate changes nothing.
     pub fn revision(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
@@ -252,6 +252,11 @@ impl SetResult {
         part("packshot set revision 1");
         part(self.sku.as_str());
         part(&self.set_key.to_string());
+        for (role, word) in &self.basis {
+            part(role.word());
+            part(word);
+        }
+        part("members");
         for member in &self.members {
             part(member.role.word());
             part(&member.key.to_string());

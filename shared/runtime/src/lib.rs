@@ -9,6 +9,8 @@ pub mod dispatch;
 pub mod drive;
 pub mod memory;
 pub mod port;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod submit;
 pub mod sweep;

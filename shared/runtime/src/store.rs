@@ -19,6 +19,8 @@ pub const JSON_BYTES_MAX: u64 = 16 << 20;
 const CANDIDATES_MAX: usize = 64;
 /// Decisions of one job that are read.
 const DECISIONS_MAX: usize = 1_000;
+/// Set pointers listed in one go.
+const POINTERS_PAGE: usize = 1_000;
 /// How often an object store that is not reachable is asked again.
 const TRIES: u32 = 4;
 /// The wait before the second try, in milliseconds; doubles.
@@ -168,21 +170,27 @@ impl<'a> Store<'a> {
         Ok(decisions)
     }
 
-    /// The name of the SKU's current pointer, with what it points at.
-    pub async fn current_set(&self, sku: &Sku) -> Result<Option<(String, SetPointer)>, ObjectsError> {
+    /// What the SKU's current pointer points at.
+    pub async fn current_set(&self, sku: &Sku) -> Result<Option<SetPointer>, ObjectsError> {
+        match self.last_pointer(sku, "").await? {
+            Some(name) => self.read(&name).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The last of the SKU's pointers whose name begins with `beginning`.
+    pub async fn last_pointer(&self, sku: &Sku, beginning: &str) -> Result<Option<String>, ObjectsError> {
         let folder = layout::set_current(sku);
-        let mut last: Option<String> = None;
+        let (mut after, mut last): (Option<String>, Option<String>) = (None, None);
         loop {
-            let after = last.clone();
-            let page = self.patiently(|| self.objects.list(&folder, after.as_deref(), 1_000)).await?;
-            let more = page.len() == 1_000;
-            last = page.into_iter().next_back().or(last);
-            if !more {
-                break;
+            let page = self.patiently(|| self.objects.list(&folder, after.as_deref(), POINTERS_PAGE)).await?;
+            let full = page.len() == POINTERS_PAGE;
+            after = page.last().cloned();
+            last = page.into_iter().rfind(|name| name.starts_with(beginning)).or(last);
+            if !full {
+                return Ok(last);
             }
         }
-        let Some(name) = last else { return Ok(None) };
-        Ok(self.read(&name).await?.map(|pointer| (name, pointer)))
     }
 
     /// A committed set.

@@ -45,6 +45,25 @@ pub async fn create_document(
     entry: &ManifestSku,
     occasion: Occasion,
 ) -> Result<Created, PortError> {
+    loop {
+        let state = from_objects(coordinator, objects, clock, header, entry, occasion).await?;
+        let change = Change::creating(&state, clock.now_ms());
+        match coordinator.create(&state, &change).await? {
+            Created::Outlived => {}
+            created @ (Created::Yes | Created::Exists) => return Ok(created),
+        }
+    }
+}
+
+/// The document as the object store has it.
+async fn from_objects(
+    coordinator: &dyn Coordinator,
+    objects: &dyn Objects,
+    clock: &dyn Clock,
+    header: &Batch,
+    entry: &ManifestSku,
+    occasion: Occasion,
+) -> Result<SkuState, PortError> {
     let incarnation = coordinator.incarnation().await?;
     let store = Store::new(objects, clock);
     let now_ms = clock.now_ms();
@@ -68,9 +87,8 @@ pub async fn create_document(
             state = transition.state;
         }
     }
-    state.set.generation = next_generation(&store, header, entry).await?;
-    let change = Change::creating(&state, now_ms);
-    Ok(coordinator.create(&state, &change).await?)
+    state.set.generation = now_ms.max(next_generation(&store, header, entry).await?);
+    Ok(state)
 }
 
 fn found(role: Role, result: JobResult, header: &Batch, occasion: Occasion) -> (Event, bool) {
@@ -86,13 +104,14 @@ async fn next_generation(
     store: &Store<'_>,
     header: &Batch,
     entry: &ManifestSku,
-) -> Result<u32, ObjectsError> {
+) -> Result<u64, ObjectsError> {
     let sku = &entry.product.sku;
-    let Some((name, _)) = store.current_set(sku).await? else { return Ok(0) };
     let first = layout::set_pointer(sku, header.created_ms, &header.batch, 0);
-    let ours = first.trim_end_matches("000000.json");
+    let ours = first.trim_end_matches("000000000000000.json");
+    // Not the SKU's current pointer: that may be a later batch's.
+    let Some(name) = store.last_pointer(sku, ours).await? else { return Ok(0) };
     let number = name.strip_prefix(ours).and_then(|rest| rest.strip_suffix(".json"));
-    Ok(number.and_then(|number| number.parse::<u32>().ok()).map_or(0, |last| last.saturating_add(1)))
+    Ok(number.and_then(|number| number.parse::<u64>().ok()).map_or(0, |last| last.saturating_add(1)))
 }
 
 /// Makes the document of one SKU from the object store alone; `None` when the batch has no

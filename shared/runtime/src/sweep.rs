@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use packshot_pipeline::change::{Change, IndexOp, Slot};
+use packshot_pipeline::change::{Change, Slot};
 use packshot_pipeline::ids::{BatchId, Sku};
 use packshot_pipeline::policy::Policy;
 use packshot_pipeline::pool::Pool;
@@ -104,7 +104,7 @@ impl Sweeper {
                 .iter()
                 .find(|lease| lease.attempt.target == slot.target && lease.attempt.number == slot.number);
             let Some(lease) = lease else {
-                self.repair(&loaded, &slot).await?;
+                self.mend(&loaded, &slot).await?;
                 continue;
             };
             // Dead after the commit is not dead before it.
@@ -133,7 +133,7 @@ impl Sweeper {
                 if due.iter().any(|due| due.target == slot.target && due.number == slot.number) {
                     ready.push(slot);
                 } else {
-                    self.repair(&loaded, &slot).await?;
+                    self.mend(&loaded, &slot).await?;
                 }
             }
             self.coordinator.mark_ready(batch, pool, &ready, now_ms).await?;
@@ -142,13 +142,11 @@ impl Sweeper {
         Ok(again)
     }
 
-    /// Takes a slot out of the index that the document knows nothing of. It cannot come
-    /// about by the protocol, only by data rolled back or repaired by hand.
-    async fn repair(&self, loaded: &Versioned, slot: &Slot) -> Result<(), CoordinatorError> {
-        let mut change = Change::default();
-        for pool in Pool::ALL {
-            change.index.push(IndexOp::Gone { slot: slot.clone(), pool });
-        }
+    /// Puts a slot where the document says that it belongs. The document may have moved on
+    /// since the index was read (claimed, ended, or made anew after the store lost its
+    /// memory), so it is the one that decides, never the index.
+    async fn mend(&self, loaded: &Versioned, slot: &Slot) -> Result<(), CoordinatorError> {
+        let change = Change::mending(&loaded.state, slot);
         // On a conflict the document has moved on, and the index with it.
         self.coordinator.commit(loaded.version, &loaded.state, &change).await.map(|_| ())
     }

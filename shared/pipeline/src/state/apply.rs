@@ -165,8 +165,8 @@ impl SkuState {
             }
             Event::Cached { role, status } => state.cached(*role, status)?,
             Event::Cancel => state.cancel()?,
-            Event::Retry => state.retry()?,
-            Event::Decided { role, accept } => state.decide(*role, *accept)?,
+            Event::Retry => state.retry(now_ms)?,
+            Event::Decided { role, accept } => state.decide(*role, *accept, now_ms)?,
         }
         state.settle(policy);
         let change = Change::between(self, &state, now_ms);
@@ -403,7 +403,7 @@ impl SkuState {
         Ok(())
     }
 
-    fn retry(&mut self) -> Result<(), Stale> {
+    fn retry(&mut self, now_ms: u64) -> Result<(), Stale> {
         let mut changed = false;
         for job in self.jobs.values_mut() {
             if matches!(
@@ -419,11 +419,11 @@ impl SkuState {
         if !changed {
             return Err(Stale::Nothing);
         }
-        self.reopen();
+        self.reopen(now_ms);
         Ok(())
     }
 
-    fn decide(&mut self, role: Role, accept: bool) -> Result<(), Stale> {
+    fn decide(&mut self, role: Role, accept: bool, now_ms: u64) -> Result<(), Stale> {
         let job = self.jobs.get_mut(&role).ok_or(Stale::Unknown)?;
         let decided = if accept { JobState::Accepted } else { JobState::Rejected };
         match job.state {
@@ -440,15 +440,15 @@ impl SkuState {
             return Err(Stale::Nothing);
         }
         job.state = decided;
-        self.reopen();
+        self.reopen(now_ms);
         Ok(())
     }
 
     /// The set is to be made anew; whoever is making it now is stale, because the document
     /// no longer says that it runs.
-    fn reopen(&mut self) {
+    fn reopen(&mut self, now_ms: u64) {
         self.set.state = SetState::Open;
         self.set.faults = 0;
-        self.set.generation += 1;
+        self.set.generation = now_ms.max(self.set.generation.saturating_add(1));
     }
 }

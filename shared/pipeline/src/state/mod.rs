@@ -295,8 +295,11 @@ pub struct SetJob {
     pub attempts: u32,
     /// As [`Job::faults`].
     pub faults: u32,
-    /// How often people reopened it; a set of a higher generation replaces a lower one.
-    pub generation: u32,
+    /// Orders the sets of one batch: a set of a higher generation replaces a lower one.
+    /// When the document was made or people last reopened the set, in milliseconds since
+    /// 1970, and more than every generation before. A time, so that a worker who outlived
+    /// the coordinator's memory cannot go ahead of those who came after.
+    pub generation: u64,
     /// Where it stands.
     #[serde(flatten)]
     pub state: SetState,

@@ -23,6 +23,7 @@ const MAIN: Target = Target::Role(Role::Main);
 pub async fn suite(mut make: impl FnMut() -> Arc<dyn Coordinator>) {
     keeps_its_incarnation(&*make()).await;
     creates_once(&*make()).await;
+    takes_in_nothing_of_another_life(&*make()).await;
     commits_only_on_the_named_version(&*make()).await;
     one_of_many_commits_wins(make()).await;
     index_follows_the_document(&*make()).await;
@@ -94,6 +95,18 @@ async fn creates_once(coordinator: &dyn Coordinator) {
     assert_eq!(coordinator.create(&other, &Change::creating(&other, 6)).await.unwrap(), Created::Exists);
     assert_eq!(coordinator.load(&b, &sku("x")).await.unwrap(), Some(first));
     assert_eq!(coordinator.tally(&b).await.unwrap().skus(), 1, "the second create counted");
+}
+
+async fn takes_in_nothing_of_another_life(coordinator: &dyn Coordinator) {
+    let b = batch("lives");
+    let mut other = document(coordinator, &b, "x").await;
+    other.incarnation.0 ^= 1;
+    assert_eq!(coordinator.create(&other, &Change::creating(&other, 5)).await.unwrap(), Created::Outlived);
+    assert!(coordinator.load(&b, &other.sku).await.unwrap().is_none());
+    let ours = create(coordinator, &b, "x").await;
+    let late = other.apply(&started(1), &POLICY, 6).unwrap();
+    assert_eq!(coordinator.commit(ours.version, &late.state, &late.change).await.unwrap(), Commit::Conflict);
+    assert_eq!(coordinator.load(&b, &sku("x")).await.unwrap(), Some(ours));
 }
 
 async fn commits_only_on_the_named_version(coordinator: &dyn Coordinator) {

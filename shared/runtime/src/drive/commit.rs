@@ -55,7 +55,7 @@ impl Driver {
         state: &SkuState,
     ) -> Result<Option<Event>, PortError> {
         let store = self.store();
-        let Some((_, pointer)) = store.current_set(&state.sku).await? else { return Ok(None) };
+        let Some(pointer) = store.current_set(&state.sku).await? else { return Ok(None) };
         let Some(set) = store.set(&state.sku, &pointer).await? else { return Ok(None) };
         if set.set_key != state.set.key || set.basis != state.basis() {
             return Ok(None);

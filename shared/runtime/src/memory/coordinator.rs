@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use packshot_pipeline::change::{Change, IndexOp, Progress, Slot};
@@ -10,7 +11,7 @@ use packshot_pipeline::ids::{BatchId, Sku};
 use packshot_pipeline::pool::Pool;
 use packshot_pipeline::state::{Incarnation, SkuState};
 use packshot_pipeline::tally::Tally;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::lock;
 use crate::port::{BatchControl, Commit, Coordinator, CoordinatorError, Created, Depth, Version, Versioned};
@@ -22,7 +23,8 @@ const NEWS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub struct MemoryCoordinator {
     store: Mutex<Store>,
-    changes: watch::Sender<u64>,
+    changes: AtomicU64,
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -107,7 +109,7 @@ impl MemoryCoordinator {
     /// An empty store with this (random) life.
     pub fn new(incarnation: Incarnation) -> Self {
         let store = Store { incarnation, versions: 0, batches: BTreeMap::new() };
-        Self { store: Mutex::new(store), changes: watch::channel(1).0 }
+        Self { store: Mutex::new(store), changes: AtomicU64::new(1), changed: Notify::new() }
     }
 
     /// Forgets everything and begins another life, as a shared store that lost its memory.
@@ -122,7 +124,8 @@ impl MemoryCoordinator {
     }
 
     fn announce(&self) {
-        self.changes.send_modify(|changes| *changes += 1);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_waiters();
     }
 }
 
@@ -153,6 +156,9 @@ impl Coordinator for MemoryCoordinator {
     async fn create(&self, state: &SkuState, change: &Change) -> Result<Created, CoordinatorError> {
         {
             let mut store = lock(&self.store);
+            if store.incarnation != state.incarnation {
+                return Ok(Created::Outlived);
+            }
             store.versions += 1;
             let version = Version(store.versions);
             let room = store.batches.entry(state.batch.clone()).or_default();
@@ -178,6 +184,9 @@ impl Coordinator for MemoryCoordinator {
     ) -> Result<Commit, CoordinatorError> {
         let version = {
             let mut store = lock(&self.store);
+            if store.incarnation != state.incarnation {
+                return Ok(Commit::Conflict);
+            }
             store.versions += 1;
             let version = Version(store.versions);
             let Some(room) = store.batches.get_mut(&state.batch) else { return Ok(Commit::Conflict) };
@@ -309,9 +318,14 @@ impl Coordinator for MemoryCoordinator {
     }
 
     async fn changed(&self, seen: u64) -> u64 {
-        let mut changes = self.changes.subscribe();
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let now = changes.wait_for(|changes| *changes != seen).await.map_or(seen, |changes| *changes);
-        now
+        loop {
+            // Created before the look, so that a change in between is not missed.
+            let changed = self.changed.notified();
+            let now = self.changes.load(Ordering::SeqCst);
+            if now != seen {
+                return now;
+            }
+            changed.await;
+        }
     }
 }

@@ -57,8 +57,8 @@ pub struct Versioned {
 pub enum Commit {
     /// Document and change are in, together.
     Done(Version),
-    /// The document is of another version, or gone; nothing was changed. Load and decide
-    /// again. This is also the answer to a commit that is repeated after an unknown
+    /// The document is of another version, of another life, or gone; nothing was changed.
+    /// Load and decide again. This is also the answer to a commit that is repeated after an unknown
     /// outcome and had happened.
     Conflict,
 }
@@ -70,6 +70,9 @@ pub enum Created {
     Yes,
     /// There is one already; nothing was changed.
     Exists,
+    /// The document belongs to an earlier life of the store; nothing was changed. Make it
+    /// again for the present one.
+    Outlived,
 }
 
 /// Whether a batch's jobs are handed out.
@@ -115,7 +118,8 @@ pub struct Depth {
 /// *dispatched* included; ops are idempotent. `mark_dispatched` and `mark_ready` move only
 /// what still stands where it is moved from, so a dispatcher that is late, or one of two,
 /// does no harm. Everything may be lost at once (then `incarnation` changes); nothing may
-/// be lost in part. Times are milliseconds since 1970 and always given by the caller.
+/// be lost in part. A document whose incarnation is not the store's is never taken in, so
+/// what was decided in an earlier life cannot reach into this one. Times are milliseconds since 1970 and always given by the caller.
 #[async_trait]
 pub trait Coordinator: Send + Sync {
     /// The store's present life; a random one is kept when there is none.
