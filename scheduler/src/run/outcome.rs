@@ -45,7 +45,7 @@ impl SkuOutcome {
         }
         let pointer = store.current_set(sku).await.map_err(environment)?;
         let set = match pointer {
-            Some((_, pointer)) => store.set(sku, &pointer).await.map_err(environment)?,
+            Some(pointer) => store.set(sku, &pointer).await.map_err(environment)?,
             None => None,
         };
         Ok(Some(Self { entry, state: state.state, results, set }))

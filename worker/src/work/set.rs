@@ -102,7 +102,7 @@ async fn standing(job: &ClaimedJob, members: &[SetMember]) -> Result<Option<SetR
     let clock = MonotonicClock::new();
     let store = Store::new(job.objects.as_ref(), &clock);
     let sku = &job.entry.product.sku;
-    let Some((_, pointer)) = store.current_set(sku).await? else { return Ok(None) };
+    let Some(pointer) = store.current_set(sku).await? else { return Ok(None) };
     let set = store.set(sku, &pointer).await?;
     Ok(set.filter(|set| {
         set.set_key == job.entry.set_key && set.basis == job.state.basis() && set.members == members
