@@ -12,6 +12,7 @@ pub mod compare;
 mod feature;
 mod frame;
 mod heatmap;
+mod locked;
 mod material;
 mod objects;
 mod outline;
@@ -125,6 +126,9 @@ pub fn measure(request: &ReviewRequest) -> Measured {
         }
         Some(_) | None => request.candidate,
     };
+    if let Some(measured) = request.hint.and_then(|hint| measure_locked(request, candidate, hint)) {
+        return measured;
+    }
     let registration = match register::register(rgb, mask, candidate, request.hint) {
         Ok(found) => found,
         Err(why) => return unmeasured(rgb, candidate, why.to_string()),
@@ -141,9 +145,7 @@ pub fn measure(request: &ReviewRequest) -> Measured {
     let whole = frame.visible_share >= WHOLE;
     let mut shape = shape::measure(&frame, &registration, &light, size, whole);
     if rules.whole_product && !whole {
-        let evidence =
-            format!("the product is cut by the frame: {:.0} % of it is shown", 100.0 * frame.visible_share);
-        shape.violations.push(Violation { region: None, evidence, cure: None });
+        shape.violations.push(cut_by_frame(&frame));
     }
     let protected = request.facts.map_or(&[][..], |f| &f.protected);
     let features = feature::measure(&frame, &registration, protected, size);
@@ -171,6 +173,48 @@ pub fn measure(request: &ReviewRequest) -> Measured {
         placement: frame.placement,
     };
     Measured { channels, uncomparable: None, registration: Some(registration), glow: Some(glow) }
+}
+
+/// Measures a candidate whose product is, pixel upon pixel, the reference's own where the
+/// maker placed it; `None` when it is not.
+fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarity) -> Option<Measured> {
+    let rgb = &request.reference.rgb;
+    let mask = &request.cutout.alpha;
+    let registration = locked::claimed(hint);
+    // The foreground is the photo without its background's light in the rim: what is placed.
+    let frame = Frame::new(&request.cutout.foreground, mask, candidate, &registration)?;
+    let residual = locked::residual(&frame).filter(|residual| *residual < 1.0)?;
+    let rules = rules::of(request.role);
+    let mut channels = locked::channels(residual);
+    if rules.whole_product && frame.visible_share < WHOLE {
+        channels[0].violations.push(cut_by_frame(&frame));
+    }
+    let features = feature::measure(&frame, &registration, &[], candidate.dimensions());
+    let scene = claim::Scene {
+        reference: rgb,
+        reference_mask: mask,
+        candidate,
+        similarity: registration.similarity,
+        same_scene: false,
+    };
+    let mut claim = claim::measure(&scene, &frame, &features, rules);
+    claim.metrics.retain(|metric| metric.name != "claim_on_product");
+    let mut quality = quality::measure(&frame, candidate, rules);
+    // Softness and blocks of the product are the reference's own, and were inspected there.
+    quality.metrics.retain(|metric| metric.name == "quality_halo");
+    channels.extend([scale::measure(&registration), claim, quality]);
+    let glow = Glow {
+        width: frame.width,
+        height: frame.height,
+        map: glow_map(&frame, &features.map),
+        placement: frame.placement,
+    };
+    Some(Measured { channels, uncomparable: None, registration: Some(registration), glow: Some(glow) })
+}
+
+fn cut_by_frame(frame: &Frame) -> Violation {
+    let evidence = format!("the product is cut by the frame: {:.0} % of it is shown", 100.0 * frame.visible_share);
+    Violation { region: None, evidence, cure: None }
 }
 
 /// Where structure or colour differs, 0 to 1.
