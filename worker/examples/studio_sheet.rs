@@ -147,7 +147,13 @@ fn bare_facts(reference: Digest, cutout: &Cutout) -> Facts {
     Facts {
         reference,
         colours: Vec::new(),
-        silhouette: Silhouette { bounds: Region { x: 0, y: 0, w, h }, aspect: 1.0, solidity: 1.0, holes: 0, parts: 1 },
+        silhouette: Silhouette {
+            bounds: Region { x: 0, y: 0, w, h },
+            aspect: 1.0,
+            solidity: 1.0,
+            holes: 0,
+            parts: 1,
+        },
         texture: Texture { band_energy: Vec::new(), highlight: 0.0, word: String::new() },
         protected: Vec::new(),
         dimensions: Dimensions::default(),
@@ -202,12 +208,14 @@ fn rows(arguments: &Arguments) -> Result<Vec<Row>> {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| {
                 let extension = Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or_default();
-                ["jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp"].contains(&extension.to_lowercase().as_str())
+                ["jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp"]
+                    .contains(&extension.to_lowercase().as_str())
             })
             .collect();
         names.sort();
         for name in names {
-            let title = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).replace(['-', '_'], " ");
+            let title =
+                name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem).replace(['-', '_'], " ");
             rows.push(row(&name, &title, "", &name)?);
         }
     }

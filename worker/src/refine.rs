@@ -50,7 +50,8 @@ pub fn refine(truth: Truth<'_>, role: Role, frame: Frame, edits_max: u32) -> Rev
             break;
         }
         best.edits.push((op, why));
-        best = ReviewedFrame { frame: edited, review: again.review, heatmap: again.heatmap, edits: best.edits };
+        best =
+            ReviewedFrame { frame: edited, review: again.review, heatmap: again.heatmap, edits: best.edits };
     }
     best
 }

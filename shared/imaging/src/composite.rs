@@ -246,7 +246,11 @@ mod tests {
 
     #[test]
     fn pure_white_stays_pure_and_noise_repeats() {
-        let make = |seed| render(33, 9, Grain { seed, strength: 2.0 }, |y, row| row.fill([if y < 4 { 1.0 } else { 0.4 }; 3]));
+        let make = |seed| {
+            render(33, 9, Grain { seed, strength: 2.0 }, |y, row| {
+                row.fill([if y < 4 { 1.0 } else { 0.4 }; 3])
+            })
+        };
         let picture = make(1);
         assert!((0..33).all(|x| picture.get_pixel(x, 2).0 == [255; 3]));
         assert_eq!(make(1), picture);

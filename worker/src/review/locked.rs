@@ -3,7 +3,6 @@
 //! no statistics are needed to say so; where it does not, the placement is found and the
 //! product measured as if nobody had claimed anything.
 
-use packshot_imaging::blur::gaussian;
 use packshot_imaging::colour::LabImage;
 use packshot_imaging::register::{Method, Registration, Similarity};
 use packshot_pipeline::finding::Axis;
@@ -17,7 +16,7 @@ const RESIDUAL_MAX: f32 = 4.0;
 /// The share of the product that the limit holds for.
 const SHARE: f32 = 0.999;
 /// Blur before comparing, in frame pixels: takes out phase and sharpness of two resamplings.
-const SIGMA: f32 = 2.5;
+const SIGMA: f32 = 3.5;
 /// Coverage from which a pixel shows the product alone; below it the surroundings shine
 /// through, as they must behind a lens.
 const OPAQUE: u8 = 250;
@@ -44,7 +43,9 @@ pub(super) fn residual(frame: &Frame) -> Option<f32> {
     if frame.core_count() < 100 {
         return None;
     }
-    let soft = |lab: &LabImage| [&lab.l, &lab.a, &lab.b].map(|plane| gaussian(&frame.plane(plane.clone()), SIGMA).data);
+    let weight = frame.core_blur(SIGMA);
+    let soft =
+        |lab: &LabImage| [&lab.l, &lab.a, &lab.b].map(|plane| frame.inside_blur(plane, SIGMA, &weight));
     let (reference, candidate) = (soft(&frame.reference_lab), soft(&frame.candidate_lab));
     let (w, h) = (frame.width as usize, frame.height as usize);
     let mask = frame.mask.as_raw();
@@ -58,7 +59,8 @@ pub(super) fn residual(frame: &Frame) -> Option<f32> {
             // Two resamplings may lie up to a frame pixel apart, so the nearest of nine counts.
             let nearest = (0..9).map(|n| {
                 let there = (y + n / 3 - 1) * w + x + n % 3 - 1;
-                (0..3).map(|plane| (reference[plane][there] - candidate[plane][here]).powi(2)).sum::<f32>()
+                let apart = |plane: usize| reference[plane][there] - candidate[plane][here];
+                if frame.core[there] { (0..3).map(|plane| apart(plane).powi(2)).sum() } else { f32::MAX }
             });
             differences.push(nearest.fold(f32::MAX, f32::min).sqrt());
         }

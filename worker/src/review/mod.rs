@@ -213,7 +213,8 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
 }
 
 fn cut_by_frame(frame: &Frame) -> Violation {
-    let evidence = format!("the product is cut by the frame: {:.0} % of it is shown", 100.0 * frame.visible_share);
+    let evidence =
+        format!("the product is cut by the frame: {:.0} % of it is shown", 100.0 * frame.visible_share);
     Violation { region: None, evidence, cure: None }
 }
 

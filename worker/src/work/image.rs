@@ -80,7 +80,8 @@ impl Workshop {
             return Ok(None);
         };
         let Ok(reference) = self.open(objects, chosen).await? else { return Ok(None) };
-        let second = inspection.second_view.filter(|_| role == Role::Angle).and_then(|index| references.get(index));
+        let second =
+            inspection.second_view.filter(|_| role == Role::Angle).and_then(|index| references.get(index));
         let second_view = match second {
             Some(second) => self.open(objects, second).await?.ok(),
             None => None,
@@ -110,7 +111,8 @@ impl Workshop {
                     ))
                 })
                 .await?;
-            let (image, mask, heatmap, thumbnail) = encoded.map_err(|error| Fault::Broken(error.to_string()))?;
+            let (image, mask, heatmap, thumbnail) =
+                encoded.map_err(|error| Fault::Broken(error.to_string()))?;
             let objects = job.objects.as_ref();
             let image = store::put_blob(objects, image, "png").await?;
             objects.put(&store::thumbnail_key(&image.digest), thumbnail.into()).await?;
@@ -171,10 +173,17 @@ fn make(
         let frames: Vec<ReviewedFrame> =
             frames.into_iter().map(|frame| refine::refine(truth, role, frame, edits_max)).collect();
         edits += frames.iter().map(|frame| frame.edits.len() as u32).sum::<u32>();
-        let better = best.as_ref().is_none_or(|best| refine::badness(&frames) < refine::badness(&best.frames));
+        let better =
+            best.as_ref().is_none_or(|best| refine::badness(&frames) < refine::badness(&best.frames));
         let accepted = refine::verdict(&frames) == Verdict::Accept;
         if better {
-            best = Some(Best { frames, source_type: source_type.term().to_owned(), notes, candidates: 0, edits: 0 });
+            best = Some(Best {
+                frames,
+                source_type: source_type.term().to_owned(),
+                notes,
+                candidates: 0,
+                edits: 0,
+            });
         }
         if accepted {
             return best.map(|best| Best { candidates: attempt, edits, ..best }).ok_or_else(String::new);
@@ -193,7 +202,10 @@ fn weak_reason(inspection: &Inspection) -> String {
         .reports
         .iter()
         .flat_map(|report| {
-            report.weaknesses.iter().map(|weak| format!("{}: {}; {}", report.reference.name, weak.seen, weak.reshoot))
+            report
+                .weaknesses
+                .iter()
+                .map(|weak| format!("{}: {}; {}", report.reference.name, weak.seen, weak.reshoot))
         })
         .collect();
     reasons.dedup();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use packshot_imaging::metadata::DigitalSourceType;
 use packshot_pipeline::catalog::Product;
 use packshot_pipeline::ids::Digest;
 use packshot_pipeline::layout;
@@ -14,7 +15,6 @@ use packshot_runtime::clock::MonotonicClock;
 use packshot_runtime::port::Objects;
 use packshot_runtime::store::Store;
 use packshot_runtime::work::{ClaimedJob, Outcome};
-use packshot_imaging::metadata::DigitalSourceType;
 
 use super::{Fault, Workshop, store};
 use crate::assemble::export::ExportFile;
@@ -86,8 +86,9 @@ impl Workshop {
             None => Bytes::new(),
         };
         let (frame, scale_factor) = (artefact.frame.clone(), artefact.scale_factor);
-        let source_type = DigitalSourceType::parse(&result.source_type)
-            .ok_or_else(|| Fault::Broken(format!("a result names the unknown source type {:?}", result.source_type)))?;
+        let source_type = DigitalSourceType::parse(&result.source_type).ok_or_else(|| {
+            Fault::Broken(format!("a result names the unknown source type {:?}", result.source_type))
+        })?;
         let decoded = move || {
             let image = store::decode_rgb(&image)?;
             let product_mask = store::decode_mask(&mask)?;
@@ -148,12 +149,18 @@ fn result_of(job: &ClaimedJob, members: Vec<SetMember>, assembled: &AssembledSet
         for refused in &channel.refused {
             let broken: Vec<String> =
                 refused.broken.iter().map(|check| format!("{}: {}", check.rule, check.seen)).collect();
-            let why = format!("{name} {}: the {} image was refused: {}", refused.slot, refused.role, broken.join("; "));
+            let why = format!(
+                "{name} {}: the {} image was refused: {}",
+                refused.slot,
+                refused.role,
+                broken.join("; ")
+            );
             gaps.push(SetGap { channel: name.clone(), role: Some(refused.role), why });
         }
     }
     let noted = document.channels.iter().flat_map(|channel| &channel.files);
-    let notes = noted.flat_map(|file| file.notes.iter().map(|note| format!("{}: {note}", file.path))).collect();
+    let notes =
+        noted.flat_map(|file| file.notes.iter().map(|note| format!("{}: {note}", file.path))).collect();
     SetResult {
         schema: RESULT_SCHEMA,
         batch: job.state.batch.clone(),

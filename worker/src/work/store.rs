@@ -24,7 +24,9 @@ pub(super) async fn put_blob(objects: &dyn Objects, bytes: Vec<u8>, extension: &
 /// Reads an object that must be there.
 pub(super) async fn get(objects: &dyn Objects, key: &str, bytes_max: u64) -> Result<Bytes, Fault> {
     let found = objects.get(key, bytes_max).await?;
-    found.ok_or_else(|| Fault::Broken(format!("object {key} is gone from the store; run again to make it anew")))
+    found.ok_or_else(|| {
+        Fault::Broken(format!("object {key} is gone from the store; run again to make it anew"))
+    })
 }
 
 /// Reads an image of our own making.
@@ -34,7 +36,9 @@ pub(super) async fn get_blob(objects: &dyn Objects, blob: &Blob) -> Result<Bytes
     if Digest::of(&bytes) == blob.digest {
         Ok(bytes)
     } else {
-        Err(Fault::Broken(format!("object {key} does not have the content its name promises; delete it and run again")))
+        Err(Fault::Broken(format!(
+            "object {key} does not have the content its name promises; delete it and run again"
+        )))
     }
 }
 
@@ -64,7 +68,9 @@ pub fn thumbnail_key(digest: &Digest) -> String {
 pub(super) fn thumbnail(rgb: &RgbImage, alpha: Option<&GrayImage>) -> Result<Vec<u8>, encode::EncodeError> {
     let (w, h) = rgb.dimensions();
     let longest = w.max(h).max(1);
-    let scale = |side: u32| (u64::from(side) * u64::from(THUMBNAIL_PX.min(longest)) / u64::from(longest)).max(1) as u32;
+    let scale = |side: u32| {
+        (u64::from(side) * u64::from(THUMBNAIL_PX.min(longest)) / u64::from(longest)).max(1) as u32
+    };
     let (tw, th) = (scale(w), scale(h));
     let small = match alpha {
         None => resize_rgb(rgb, tw, th),

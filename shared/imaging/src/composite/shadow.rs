@@ -117,7 +117,8 @@ impl Stack {
     fn new(mask: &GrayImage) -> Option<Self> {
         let longest = mask.width().max(mask.height()) as f32;
         let texel = (longest / TEXELS).max(1.0);
-        let (w, h) = ((mask.width() as f32 / texel).ceil() as u32, (mask.height() as f32 / texel).ceil() as u32);
+        let (w, h) =
+            ((mask.width() as f32 / texel).ceil() as u32, (mask.height() as f32 / texel).ceil() as u32);
         if w == 0 || h == 0 {
             return None;
         }
@@ -127,8 +128,7 @@ impl Stack {
                 small.data[(j * w + i) as usize] = mean(mask, i, j, texel);
             }
         }
-        let rows: Vec<Vec<(f32, f32)>> =
-            small.data.chunks_exact(w as usize).map(runs).collect();
+        let rows: Vec<Vec<(f32, f32)>> = small.data.chunks_exact(w as usize).map(runs).collect();
         let bottom = rows.iter().rposition(|runs| !runs.is_empty())? as f32 + 1.0;
         Some(Self { rows, small, texel, bottom, size: (w as f32, h as f32) })
     }
@@ -228,7 +228,12 @@ fn standing(stack: &Stack, elevation: f32, depth: f32, light: Light) -> GroundSh
             // What is nearly on the ground is rounded below: its dark reaches out.
             let reach = if band == 0 { 0.8 * sky_sigma } else { 0.0 };
             for (x, back, front) in segments(stack, &columns, depth, deepest, h * cos) {
-                column(&mut key, x + ox + toward.0 * shift, back + oz + toward.1 * shift, front + oz + toward.1 * shift);
+                column(
+                    &mut key,
+                    x + ox + toward.0 * shift,
+                    back + oz + toward.1 * shift,
+                    front + oz + toward.1 * shift,
+                );
                 column(&mut sky, x + ox, back + oz, front + oz + reach);
             }
         }
@@ -426,8 +431,10 @@ mod tests {
         for (w, h) in [(0, 0), (1, 1), (1, 500), (3000, 1)] {
             for value in [0, 255] {
                 let mask = GrayImage::from_pixel(w, h, Luma([value]));
-                let _ = ground_shadow(&mask, Rest::Standing { elevation: 0.1, depth: 0.4 }, LIGHT).at(0.0, 0.0);
-                let _ = ground_shadow(&mask, Rest::Lying { thickness: 9.0, overhang: 0.0 }, LIGHT).at(0.0, 0.0);
+                let _ =
+                    ground_shadow(&mask, Rest::Standing { elevation: 0.1, depth: 0.4 }, LIGHT).at(0.0, 0.0);
+                let _ =
+                    ground_shadow(&mask, Rest::Lying { thickness: 9.0, overhang: 0.0 }, LIGHT).at(0.0, 0.0);
             }
         }
     }

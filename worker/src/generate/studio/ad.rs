@@ -36,8 +36,13 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
                 Pose::Standing { .. } => 1.0,
                 Pose::Lying { .. } => 1.12,
             };
-            let layout =
-                Layout { size: *size, width_max: width_max * grow, height_max: height_max * grow, centre, below };
+            let layout = Layout {
+                size: *size,
+                width_max: width_max * grow,
+                height_max: height_max * grow,
+                centre,
+                below,
+            };
             stage.frame(name, layout, backdrop)
         })
         .collect();

@@ -36,10 +36,8 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
     let size = |v: f32| ((v * scale).round() as u32).max(1);
     let (width, height) = (size(framing.w), size(framing.h));
     let mut canvas = flat(width, height, [backdrop(request.photo, request.cutout); 3]);
-    let at = (
-        (subject.bounds.x as f32 + framing.left) * scale,
-        (subject.bounds.y as f32 + framing.top) * scale,
-    );
+    let at =
+        ((subject.bounds.x as f32 + framing.left) * scale, (subject.bounds.y as f32 + framing.top) * scale);
     match &request.cutout.shadow {
         Some(shadow) => own_shadow(&mut canvas, shadow, &framing, scale, seed(request)),
         None => {

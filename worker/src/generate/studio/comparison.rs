@@ -67,14 +67,19 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
     let frame = sized.put("", canvas, at);
     let mut notes = vec![format!("beside {}, drawn to scale from the catalog's dimensions", cue.name)];
     notes.extend(scale_note(frame.scale_factor));
-    Made::Candidate(Candidate { frames: vec![frame], source_type: DigitalSourceType::CompositeSynthetic, notes })
+    Made::Candidate(Candidate {
+        frames: vec![frame],
+        source_type: DigitalSourceType::CompositeSynthetic,
+        notes,
+    })
 }
 
 /// Width and height in millimetres of what the photo shows. One stated side suffices;
 /// with several the pair that fits the silhouette best is taken, and none when even that
 /// is far off.
 fn apparent(dimensions: Dimensions, aspect: f32) -> Option<(f32, f32)> {
-    let valid = |mm: Option<f64>| mm.map(|mm| mm as f32).filter(|mm| mm.is_finite() && (3.0..=5000.0).contains(mm));
+    let valid =
+        |mm: Option<f64>| mm.map(|mm| mm as f32).filter(|mm| mm.is_finite() && (3.0..=5000.0).contains(mm));
     let (w, h, d) = (valid(dimensions.width_mm), valid(dimensions.height_mm), valid(dimensions.depth_mm));
     let fit = |w: f32, h: f32| ((w / h) / aspect).ln().abs();
     let mut pairs = Vec::new();
@@ -113,9 +118,8 @@ fn draw_cue(canvas: &mut RgbImage, cue: &Cue, corner: (f32, f32), per_mm: f32, p
     let cover = |d: f32| ((0.5 - d).clamp(0.0, 1.0) * 255.0) as u8;
     let alpha = GrayImage::from_fn(size.0, size.1, |x, y| image::Luma([cover(distance(x, y))]));
     let rim = (0.35 * per_mm).max(1.0);
-    let colour = RgbImage::from_fn(size.0, size.1, |x, y| {
-        image::Rgb(over(CUE_RIM, CUE, cover(distance(x, y) + rim)))
-    });
+    let colour =
+        RgbImage::from_fn(size.0, size.1, |x, y| image::Rgb(over(CUE_RIM, CUE, cover(distance(x, y) + rim))));
     let flat_pose = match pose {
         Pose::Standing { elevation, .. } => Pose::Standing { elevation, depth: 0.03 },
         Pose::Lying { .. } => Pose::Lying { thickness: 0.012 },
@@ -139,7 +143,10 @@ fn draw_lines(canvas: &mut RgbImage, sized: &Sized, at: (f32, f32), per_mm: f32)
     fill(canvas, Box2 { x: at.0, y: y - weight * 0.5, w: inner.w, h: weight });
     let ticks = |length: f32| (0..=((length / step) as u32).min(200)).map(move |n| n as f32 * step);
     for tick in ticks(inner.h) {
-        fill(canvas, Box2 { x: x - short, y: at.1 + inner.h - tick - weight * 0.5, w: short * 2.0, h: weight });
+        fill(
+            canvas,
+            Box2 { x: x - short, y: at.1 + inner.h - tick - weight * 0.5, w: short * 2.0, h: weight },
+        );
     }
     for tick in ticks(inner.w) {
         fill(canvas, Box2 { x: at.0 + tick - weight * 0.5, y: y - short, w: weight, h: short * 2.0 });

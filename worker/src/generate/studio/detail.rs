@@ -37,7 +37,9 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
     let map = DetailMap::of(request.cutout, request.facts);
     let side_max = SIDE_MAX.min(w).min(h).min((subject.longest() * 0.72) as u32).max(SIDE_MIN);
     let Some(crop) = map.best(side_max) else {
-        return Made::skipped(format!("no part of {SIDE_MIN} px is mostly product; a larger reference would allow a detail"));
+        return Made::skipped(format!(
+            "no part of {SIDE_MIN} px is mostly product; a larger reference would allow a detail"
+        ));
     };
     let frame = cut(request, crop);
     Made::Candidate(Candidate {
@@ -73,7 +75,8 @@ fn cut(request: &MakeRequest<'_>, square: Square) -> Frame {
         for x in 0..side {
             let coverage = alpha.get_pixel(x0 + x, y0 + y).0[0];
             let under = image.get_pixel(x, y).0;
-            let over = packshot_imaging::composite::over(under, foreground.get_pixel(x0 + x, y0 + y).0, coverage);
+            let over =
+                packshot_imaging::composite::over(under, foreground.get_pixel(x0 + x, y0 + y).0, coverage);
             image.put_pixel(x, y, image::Rgb(over));
             product_mask.put_pixel(x, y, image::Luma([coverage]));
         }
@@ -108,7 +111,10 @@ impl DetailMap {
                 let mut weight = 0.2;
                 for region in &facts.protected {
                     let r = &region.region;
-                    let inside = x + CELL > r.x && x < r.x.saturating_add(r.w) && y + CELL > r.y && y < r.y.saturating_add(r.h);
+                    let inside = x + CELL > r.x
+                        && x < r.x.saturating_add(r.w)
+                        && y + CELL > r.y
+                        && y < r.y.saturating_add(r.h);
                     if inside {
                         let kind = match region.kind {
                             ProtectedKind::Label => 1.6,

@@ -46,7 +46,10 @@ pub(super) fn packshot(request: &MakeRequest<'_>, cutout: &Cutout) -> Made {
     }
     let contrast = contrast_with_white(&plain.image, &plain.product_mask);
     if contrast < CONTRAST_WEAK {
-        notes.push("the product is nearly white: its outline is weak on white; the frame with a shadow reads better".into());
+        notes.push(
+            "the product is nearly white: its outline is weak on white; the frame with a shadow reads better"
+                .into(),
+        );
     }
     Made::Candidate(Candidate {
         frames: vec![plain, shadow],

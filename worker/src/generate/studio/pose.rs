@@ -56,7 +56,11 @@ impl Pose {
             }
             RestRule::Stand => standing(outline.elevation_deg(kind.depth)),
             RestRule::Auto => {
-                if outline.is_carried() { standing(outline.elevation_deg(kind.depth)) } else { lying }
+                if outline.is_carried() {
+                    standing(outline.elevation_deg(kind.depth))
+                } else {
+                    lying
+                }
             }
         }
     }
@@ -172,7 +176,9 @@ mod tests {
     #[test]
     fn an_upright_box_stands_and_a_tilted_one_lies() {
         let upright = drawn(|x, y| (150.0..250.0).contains(&x) && (50.0..350.0).contains(&y));
-        assert!(matches!(Pose::of(&upright, &kind(RestRule::Auto)), Pose::Standing { elevation, .. } if elevation < 0.2));
+        assert!(
+            matches!(Pose::of(&upright, &kind(RestRule::Auto)), Pose::Standing { elevation, .. } if elevation < 0.2)
+        );
         let tilted = drawn(|x, y| (x - y).abs() < 40.0 && (60.0..680.0).contains(&(x + y)));
         assert!(matches!(Pose::of(&tilted, &kind(RestRule::Auto)), Pose::Lying { .. }));
     }

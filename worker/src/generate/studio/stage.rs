@@ -55,7 +55,11 @@ impl<'a> Stage<'a> {
             longest_mm: longest_mm(request.product.dimensions, kind),
             bounce: mean_colour(&request.cutout.foreground, &request.cutout.alpha),
             // Frames of one product share their surface, whatever the role.
-            seed: seed(&MakeRequest { role: packshot_pipeline::role::Role::Lifestyle, attempt: 1, ..*request }),
+            seed: seed(&MakeRequest {
+                role: packshot_pipeline::role::Role::Lifestyle,
+                attempt: 1,
+                ..*request
+            }),
             subject,
         })
     }
@@ -144,7 +148,8 @@ impl<'a> Stage<'a> {
 /// The style's light from the side from which the product itself is lit.
 fn light(request: &MakeRequest<'_>, pose: Pose) -> Light {
     let own = side_of_light(&request.cutout.foreground, &request.cutout.alpha);
-    let thrown = request.cutout.shadow.as_ref().map_or(0.0, |shadow| shadow_lean(shadow, &request.cutout.alpha));
+    let thrown =
+        request.cutout.shadow.as_ref().map_or(0.0, |shadow| shadow_lean(shadow, &request.cutout.alpha));
     // A shadow that leans to the right tells of light from the left.
     let right = own - thrown > 0.12;
     let azimuth = match pose {
@@ -210,7 +215,9 @@ fn mean_colour(foreground: &RgbImage, alpha: &GrayImage) -> [f32; 3] {
 /// The product's main colour.
 fn product_colour(request: &MakeRequest<'_>) -> packshot_imaging::colour::Lab {
     match request.facts.colours.first() {
-        Some(colour) => packshot_imaging::colour::Lab { l: colour.lab[0], a: colour.lab[1], b: colour.lab[2] },
+        Some(colour) => {
+            packshot_imaging::colour::Lab { l: colour.lab[0], a: colour.lab[1], b: colour.lab[2] }
+        }
         None => {
             let mean = mean_colour(&request.cutout.foreground, &request.cutout.alpha);
             lab(mean.map(packshot_imaging::colour::linear_to_srgb))

@@ -216,7 +216,12 @@ pub fn style_for(product: &Product) -> &'static Style {
 
 /// Paper and soft light: what is left when no style file can be read.
 fn plain() -> Style {
-    let paper = Backdrop { floor: Material::Paper, floor_colour: Hex([228, 224, 218]), wall: None, wall_colour: None };
+    let paper = Backdrop {
+        floor: Material::Paper,
+        floor_colour: Hex([228, 224, 218]),
+        wall: None,
+        wall_colour: None,
+    };
     Style {
         name: "plain".to_owned(),
         words: Vec::new(),

@@ -37,7 +37,9 @@ pub(crate) fn disc(w: u32, h: u32, radius: f32) -> Cutout {
         let (dx, dy) = (x as f32 + 0.5 - w as f32 / 2.0, y as f32 + 0.5 - h as f32 / 2.0);
         Luma([((r - (dx * dx + dy * dy).sqrt() + 0.5).clamp(0.0, 1.0) * 255.0) as u8])
     });
-    let foreground = RgbImage::from_fn(w, h, |x, y| Rgb([(x * 7 % 200) as u8, (y * 5 % 180) as u8, ((x + y) % 220) as u8]));
+    let foreground = RgbImage::from_fn(w, h, |x, y| {
+        Rgb([(x * 7 % 200) as u8, (y * 5 % 180) as u8, ((x + y) % 220) as u8])
+    });
     let quality = CutoutQuality {
         source: CutoutSource::SuppliedAlpha,
         agreement: 1.0,
@@ -64,7 +66,13 @@ impl Case {
         let facts = Facts {
             reference: Digest::of(b"test"),
             colours: Vec::new(),
-            silhouette: Silhouette { bounds: Region { x: 0, y: 0, w, h }, aspect: 1.0, solidity: 0.8, holes: 0, parts: 1 },
+            silhouette: Silhouette {
+                bounds: Region { x: 0, y: 0, w, h },
+                aspect: 1.0,
+                solidity: 0.8,
+                holes: 0,
+                parts: 1,
+            },
             texture: Texture { band_energy: Vec::new(), highlight: 0.0, word: "matte".to_owned() },
             protected: Vec::new(),
             dimensions: Dimensions::default(),

@@ -70,7 +70,8 @@ impl Window {
         let lean = 0.55;
         // The product and its height along the lean stay within the bright field.
         let reach = height * lean;
-        let (left, right) = if from > 0.0 { (left - 0.1 * side, right + reach) } else { (left - reach, right + 0.1 * side) };
+        let (left, right) =
+            if from > 0.0 { (left - 0.1 * side, right + reach) } else { (left - reach, right + 0.1 * side) };
         let pad = 0.16 * side;
         Self {
             strength: scene.window.clamp(0.0, 1.0),
@@ -98,10 +99,12 @@ impl Window {
         if self.strength <= 0.0 {
             return 1.0;
         }
-        let field = smooth(self.left - self.soft, self.left, along) * smooth(self.right + self.soft, self.right, along);
+        let field = smooth(self.left - self.soft, self.left, along)
+            * smooth(self.right + self.soft, self.right, along);
         // Beyond the bar a second pane begins, further away from the light.
         let second = {
-            let offset = if self.from > 0.0 { self.left - self.soft - along } else { along - self.right - self.soft };
+            let offset =
+                if self.from > 0.0 { self.left - self.soft - along } else { along - self.right - self.soft };
             smooth(0.0, self.soft, offset - self.bar * 0.2) * 0.55
         };
         let lit = (field + second).min(1.0);

@@ -128,7 +128,8 @@ impl Tile {
         let (wa, wb) = ((1.0 - fx) * (1.0 - fy), fx * (1.0 - fy));
         let (wc, wd) = ((1.0 - fx) * fy, fx * fy);
         let blend = |n: usize| {
-            (f32::from(a[n]) * wa + f32::from(b[n]) * wb + f32::from(c[n]) * wc + f32::from(d[n]) * wd) / 127.0
+            (f32::from(a[n]) * wa + f32::from(b[n]) * wb + f32::from(c[n]) * wc + f32::from(d[n]) * wd)
+                / 127.0
         };
         Texel { tone: blend(0), warmth: blend(1), slope_x: blend(2), slope_y: blend(3) }
     }
@@ -187,7 +188,8 @@ fn limestone(u: f32, v: f32) -> (f32, f32, f32) {
 
 /// Sediment: soft bands along the tile with rows of small pits.
 fn travertine(u: f32, v: f32) -> (f32, f32, f32) {
-    let bend = 0.035 * Noise(41).fractal(u, v, (2, 3), 4, 0.5) + 0.004 * Noise(42).fractal(u, v, (12, 16), 3, 0.5);
+    let bend =
+        0.035 * Noise(41).fractal(u, v, (2, 3), 4, 0.5) + 0.004 * Noise(42).fractal(u, v, (12, 16), 3, 0.5);
     let w = v + bend;
     let band = Noise(43).fractal(u * 0.25, w, (4, 9), 5, 0.62);
     let fine = Noise(44).fractal(u, w, (6, 90), 3, 0.6);
@@ -214,7 +216,8 @@ fn oak(u: f32, v: f32) -> (f32, f32, f32) {
     let fibre = Noise(55).fractal(s, t + wander * 0.5, (14, 300), 2, 0.7);
     let pore = smooth(0.35, 0.75, Noise(56).at(s, t + wander * 0.5, 44, 420)) * smooth(-0.4, 0.5, rings);
     let seam = smooth(0.985, 0.997, (across - 0.5).abs() * 2.0);
-    let tone = 0.20 * figure + 0.26 * rings + 0.13 * fibre - 0.34 * pore + 0.35 * (random(2) - 0.5) - 0.95 * seam;
+    let tone =
+        0.20 * figure + 0.26 * rings + 0.13 * fibre - 0.34 * pore + 0.35 * (random(2) - 0.5) - 0.95 * seam;
     (tone, 0.35 * figure + 0.5 * (random(3) - 0.5) - 0.2 * rings, 0.2 * fibre - 0.5 * pore - 1.2 * seam)
 }
 
@@ -233,8 +236,7 @@ fn linen(u: f32, v: f32) -> (f32, f32, f32) {
         0.8 * own + 0.55 * Noise(65 + n).at(along, line / THREADS, 18, THREADS as u32)
     };
     // The thread on top shows its round back, the other one dips below it.
-    let (round, dip, thread) =
-        if over { (fx, fy, slub(0, i, v)) } else { (fy, fx, slub(1, j, u)) };
+    let (round, dip, thread) = if over { (fx, fy, slub(0, i, v)) } else { (fy, fx, slub(1, j, u)) };
     let height = (1.0 - (2.0 * round).powi(2)).max(0.0) * (1.0 - 1.4 * dip * dip);
     let tone = 0.55 * (height - 0.55) + 0.40 * thread;
     (tone, 0.3 * thread, 0.6 * height + 0.2 * thread)
@@ -270,7 +272,9 @@ mod tests {
     fn every_tile_is_balanced_and_shows_something() {
         for material in Material::ALL {
             let tile = tile(material);
-            let tones: Vec<f32> = (0..4096).map(|k| tile.at((k % 64) as f32 / 64.0, (k / 64) as f32 / 64.0, 0.0).tone).collect();
+            let tones: Vec<f32> = (0..4096)
+                .map(|k| tile.at((k % 64) as f32 / 64.0, (k / 64) as f32 / 64.0, 0.0).tone)
+                .collect();
             let mean = tones.iter().sum::<f32>() / 4096.0;
             assert!(mean.abs() < 0.35, "{material:?} {mean}");
             assert!(tones.iter().any(|t| (t - mean).abs() > 0.1), "{material:?}");

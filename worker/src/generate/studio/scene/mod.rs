@@ -191,7 +191,8 @@ impl Painter<'_> {
         };
         if share < 1.0 {
             let depth = camera.ground_depth(y.max(camera.wall_row - edge));
-            let depth = if self.scene.elevation.is_some() { depth.max(-camera.wall_depth * 1.3) } else { depth };
+            let depth =
+                if self.scene.elevation.is_some() { depth.max(-camera.wall_depth * 1.3) } else { depth };
             self.floor_row(y, depth, row);
         }
         if share > 0.0 {
@@ -205,7 +206,8 @@ impl Painter<'_> {
         // A pixel covers more of the ground along the depth than across. Sharp across
         // matters more to the eye; the grain hides what that leaves along the depth.
         let step = spread / camera.sin.max(0.08);
-        let lens = if scene.elevation.is_some() { (depth.abs() - 0.3 * self.side).max(0.0) * 0.0065 } else { 0.0 };
+        let lens =
+            if scene.elevation.is_some() { (depth.abs() - 0.3 * self.side).max(0.0) * 0.0065 } else { 0.0 };
         let footprint = (0.35 * step).max(spread).max(lens);
         let falloff = Falloff::of(scene.light, self.side);
         for (x, pixel) in row.iter_mut().enumerate() {
@@ -235,9 +237,18 @@ impl Painter<'_> {
         let rise = 1.0 - 0.10 * up * up;
         for (x, pixel) in row.iter_mut().enumerate() {
             let across = (x as f32 + 0.5 - camera.base.0) * spread;
-            let colour = if self.seamless { self.floor.at(across, -height, lens) } else { self.wall.at(across, -height, lens) };
+            let colour = if self.seamless {
+                self.floor.at(across, -height, lens)
+            } else {
+                self.wall.at(across, -height, lens)
+            };
             let side = scene.light.azimuth.cos() * across / self.side;
-            let lit = 0.97 * EXPOSURE * foot * rise * (1.0 + 0.16 * side - 0.05 * side * side) * self.window.wall(across, height);
+            let lit = 0.97
+                * EXPOSURE
+                * foot
+                * rise
+                * (1.0 + 0.16 * side - 0.05 * side * side)
+                * self.window.wall(across, height);
             for c in 0..3 {
                 pixel[c] += (colour[c] * lit - pixel[c]) * share;
             }
