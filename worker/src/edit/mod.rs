@@ -14,6 +14,7 @@ mod cutout;
 mod erase;
 mod feather;
 mod inpaint;
+mod restore;
 mod retouch;
 mod settings;
 mod table;
@@ -178,7 +179,7 @@ fn run(request: &EditRequest, settings: &Settings) -> Result<Outcome, EditError>
         EditOp::Erase => erase::run(request, settings),
         EditOp::Retouch => retouch::run(request, settings),
         EditOp::Upscale => upscale::run(request, settings),
-        EditOp::Restore => Err(EditError::Refused { op: request.op.word(), why: "not yet".into() }),
+        EditOp::Restore => restore::run(request, settings),
         EditOp::Outpaint => Err(EditError::Refused { op: request.op.word(), why: "not yet".into() }),
         EditOp::Crop => crop::run(request, settings),
         EditOp::Compose => Err(EditError::Refused { op: request.op.word(), why: "not yet".into() }),
