@@ -9,14 +9,20 @@
 //! the weak area, backgrounds change behind the product's own pixels, and enlarging never
 //! adds anything that shrinking would not give back.
 
+mod background;
+mod behind;
+mod compose;
 mod crop;
 mod cutout;
 mod erase;
 mod feather;
 mod inpaint;
+mod outpaint;
+mod replace_background;
 mod restore;
 mod retouch;
 mod settings;
+mod style;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -174,16 +180,16 @@ pub fn apply(request: &EditRequest) -> Result<Edited, EditError> {
 fn run(request: &EditRequest, settings: &Settings) -> Result<Outcome, EditError> {
     match request.op {
         EditOp::Cutout => cutout::run(request, settings),
-        EditOp::Background => Err(EditError::Refused { op: request.op.word(), why: "not yet".into() }),
-        EditOp::ReplaceBackground => Err(EditError::Refused { op: request.op.word(), why: "not yet".into() }),
+        EditOp::Background => background::run(request, settings),
+        EditOp::ReplaceBackground => replace_background::run(request, settings),
         EditOp::Erase => erase::run(request, settings),
         EditOp::Retouch => retouch::run(request, settings),
         EditOp::Upscale => upscale::run(request, settings),
         EditOp::Restore => restore::run(request, settings),
-        EditOp::Outpaint => Err(EditError::Refused { op: request.op.word(), why: "not yet".into() }),
+        EditOp::Outpaint => outpaint::run(request, settings),
         EditOp::Crop => crop::run(request, settings),
-        EditOp::Compose => Err(EditError::Refused { op: request.op.word(), why: "not yet".into() }),
-        EditOp::Style => Err(EditError::Refused { op: request.op.word(), why: "not yet".into() }),
+        EditOp::Compose => compose::run(request, settings),
+        EditOp::Style => style::run(request, settings),
     }
 }
 

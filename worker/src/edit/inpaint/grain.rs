@@ -170,7 +170,7 @@ fn best_place(
 }
 
 /// A step of splitmix64 (Steele, Lea, Flood 2014).
-pub(super) fn random(seed: &mut u64) -> u64 {
+pub(in crate::edit) fn random(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *seed;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

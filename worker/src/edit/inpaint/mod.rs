@@ -19,6 +19,7 @@ use packshot_imaging::photo::Rect;
 use rayon::prelude::*;
 
 use super::feather;
+pub(super) use grain::random;
 pub(super) use surface::membrane;
 
 use frequency::Fineness;

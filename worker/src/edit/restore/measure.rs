@@ -71,7 +71,8 @@ pub(super) fn blocks(plane: &Plane) -> f32 {
         for x in 1..w {
             let here = plane.data[y * w + x];
             // Steps that are too large for a block border are edges.
-            let (dx, dy) = ((here - plane.data[y * w + x - 1]).abs(), (here - plane.data[(y - 1) * w + x]).abs());
+            let (dx, dy) =
+                ((here - plane.data[y * w + x - 1]).abs(), (here - plane.data[(y - 1) * w + x]).abs());
             for (sums, place, step) in [(&mut across, x % 8, dx), (&mut down, y % 8, dy)] {
                 if step < 24.0 {
                     sums[place][0] += f64::from(step);

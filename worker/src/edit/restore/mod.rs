@@ -80,7 +80,9 @@ fn smoothed(planes: &[Plane; 3], noise: [f32; 3], deblock: f32, notes: &mut Vec<
     if deblock > 0.0 {
         notes.push(format!("smoothed JPEG blocks by {deblock:.1} levels"));
     }
-    std::array::from_fn(|c| if sigma[c] > 0.0 { shrink::shrunk(&planes[c], sigma[c]) } else { planes[c].clone() })
+    std::array::from_fn(
+        |c| if sigma[c] > 0.0 { shrink::shrunk(&planes[c], sigma[c]) } else { planes[c].clone() },
+    )
 }
 
 /// Luma, blue − luma, red − luma.

@@ -18,7 +18,8 @@ pub(super) fn deblurred(plane: &Plane, sigma: f32, amount: f32) -> Plane {
     let observed = plane.zip(plane, |v, _| v.max(0.0) + 1.0);
     let mut estimate = observed.clone();
     for _ in 0..ROUNDS {
-        let ratio = observed.zip(&gaussian(&estimate, sigma), |seen, model| (seen / model.max(0.5)).clamp(0.25, 4.0));
+        let ratio =
+            observed.zip(&gaussian(&estimate, sigma), |seen, model| (seen / model.max(0.5)).clamp(0.25, 4.0));
         estimate = estimate.zip(&gaussian(&ratio, sigma), |value, gain| value * gain);
     }
     let (low, high) = (extreme(plane, f32::min), extreme(plane, f32::max));

@@ -22,33 +22,48 @@ pub(super) fn shrunk(plane: &Plane, sigma: f32) -> Plane {
         return plane.clone();
     }
     let basis = basis();
-    let pilot = pass(plane, &basis, |block, _| {
-        let mut kept = 0.0;
-        for value in block.iter_mut().skip(1) {
-            if value.abs() < HARD * sigma {
-                *value = 0.0;
-            } else {
-                kept += 1.0;
+    let pilot = pass(
+        plane,
+        &basis,
+        |block, _| {
+            let mut kept = 0.0;
+            for value in block.iter_mut().skip(1) {
+                if value.abs() < HARD * sigma {
+                    *value = 0.0;
+                } else {
+                    kept += 1.0;
+                }
             }
-        }
-        1.0 / (1.0 + kept)
-    }, plane);
-    pass(plane, &basis, |block, pilot| {
-        let mut kept = 0.0;
-        for (value, pilot) in block.iter_mut().zip(pilot).skip(1) {
-            let gain = pilot * pilot / (pilot * pilot + sigma * sigma);
-            *value *= gain;
-            kept += gain * gain;
-        }
-        1.0 / (1.0 + kept)
-    }, &pilot)
+            1.0 / (1.0 + kept)
+        },
+        plane,
+    );
+    pass(
+        plane,
+        &basis,
+        |block, pilot| {
+            let mut kept = 0.0;
+            for (value, pilot) in block.iter_mut().zip(pilot).skip(1) {
+                let gain = pilot * pilot / (pilot * pilot + sigma * sigma);
+                *value *= gain;
+                kept += gain * gain;
+            }
+            1.0 / (1.0 + kept)
+        },
+        &pilot,
+    )
 }
 
 type Block = [f32; SIDE * SIDE];
 
 /// Runs `work` on the transform of every block, beside that of the same block of `guide`, and
 /// adds the results up with the weights it returns.
-fn pass(plane: &Plane, basis: &Block, work: impl Fn(&mut Block, &Block) -> f32 + Sync, guide: &Plane) -> Plane {
+fn pass(
+    plane: &Plane,
+    basis: &Block,
+    work: impl Fn(&mut Block, &Block) -> f32 + Sync,
+    guide: &Plane,
+) -> Plane {
     let (w, h) = (plane.width as usize, plane.height as usize);
     let guided = !std::ptr::eq(plane, guide);
     let lefts = places(w);
@@ -161,11 +176,13 @@ mod tests {
 
     #[test]
     fn noise_goes_and_an_edge_stays() {
-        let noise = |k: usize| ((k.wrapping_mul(2_654_435_761) >> 7) % 101) as f32 / 100.0 * 20.0 - 10.0;
+        let noise = |k: usize| packshot_imaging::composite::mix(k as u64 + 7) as u32 as f32 / u32::MAX as f32 * 20.0 - 10.0;
         let truth = |k: usize| if k % 64 < 30 { 60.0 } else { 180.0 };
         let data = (0..64 * 64).map(|k| truth(k) + noise(k)).collect();
         let out = shrunk(&Plane { width: 64, height: 64, data }, 5.8);
-        let error = |plane: &Plane| plane.data.iter().enumerate().map(|(k, v)| (v - truth(k)).powi(2)).sum::<f32>() / 4096.0;
+        let error = |plane: &Plane| {
+            plane.data.iter().enumerate().map(|(k, v)| (v - truth(k)).powi(2)).sum::<f32>() / 4096.0
+        };
         assert!(error(&out) < 8.0, "{}", error(&out));
     }
 }
