@@ -9,7 +9,7 @@
 //! 1.5 px, squared) inside the hole against the true pixels and against a ring around it.
 //! Photos halved by averaging are enlarged again: PSNR against the photo, and the residual
 //! after shrinking once more. Pixels changed outside the mask are counted; the answer must be
-//! 0. With OUT_DIR the pictures are written there, to be looked at.
+//! 0. With a third argument the pictures are written there, to be looked at.
 
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 

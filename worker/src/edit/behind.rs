@@ -38,7 +38,9 @@ impl Shade {
         if !seen.contains(&true) {
             return Shade::none();
         }
-        Shade { width, factors: membrane(&values, &seen, width) }
+        // The separated shadow ends in a step where it was told from noise; light does not.
+        let side = shadow.width().min(shadow.height()) as f32;
+        Shade { width, factors: membrane(&values, &seen, width) }.softened(1.0, side / 250.0)
     }
 
     /// A drawn shadow of a product of this coverage standing on a floor, lit from the upper

@@ -51,17 +51,13 @@ fn around_product(
     settings: &Settings,
     notes: &mut Vec<String>,
 ) -> Result<Rect, EditError> {
-    let bounds = match request.mask {
-        Some(mask) => {
-            mask::bounds(mask, mask::SET).ok_or(EditError::MaskMissing { op: request.op.word() })?
-        }
-        None => {
-            let cutout = product_of(request)?;
-            mask::bounds(&cutout.alpha, PRODUCT).ok_or_else(|| EditError::Product {
-                op: request.op.word(),
-                why: "the cut-out is empty".into(),
-            })?
-        }
+    let op = request.op.word();
+    let bounds = if let Some(mask) = request.mask {
+        mask::bounds(mask, mask::SET).ok_or(EditError::MaskMissing { op })?
+    } else {
+        let cutout = product_of(request)?;
+        mask::bounds(&cutout.alpha, PRODUCT)
+            .ok_or_else(|| EditError::Product { op, why: "the cut-out is empty".into() })?
     };
     let (w, h) = request.image.dimensions();
     fitted(bounds, settings.number("margin"), settings.ratio("ratio"), w, h, notes).ok_or_else(|| {
@@ -89,13 +85,12 @@ fn fitted(
     }
     let (fw, fh) = (f64::from(width), f64::from(height));
     if w > fw || h > fh {
-        match ratio {
-            Some(_) => {
-                let shrink = (fw / w).min(fh / h);
-                (w, h) = (w * shrink, h * shrink);
-            }
-            None => (w, h) = (w.min(fw), h.min(fh)),
-        }
+        (w, h) = if ratio.is_some() {
+            let shrink = (fw / w).min(fh / h);
+            (w * shrink, h * shrink)
+        } else {
+            (w.min(fw), h.min(fh))
+        };
         notes.push("the image is too small for the whole margin; it was made smaller".into());
     }
     let (w, h) = (whole(w, width), whole(h, height));

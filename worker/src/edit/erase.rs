@@ -51,7 +51,14 @@ pub(super) fn repair(
         soft = mask::intersection(&soft, allowed);
     }
     let wide = mask::threshold(&soft, 1);
-    let Filled { image, methods } = inpaint::fill(request.image, &wide, allowed, method)
+    // Under transparent pixels there is no colour to learn from.
+    let seen = request.alpha.map(|alpha| mask::threshold(alpha, 250));
+    let material = match (allowed, &seen) {
+        (Some(allowed), Some(seen)) => Some(mask::intersection(allowed, seen)),
+        (Some(only), None) | (None, Some(only)) => Some(only.clone()),
+        (None, None) => None,
+    };
+    let Filled { image, methods } = inpaint::fill(request.image, &wide, material.as_ref(), method)
         .map_err(|error| EditError::Refused { op: request.op.word(), why: error.to_string() })?;
     let words: Vec<String> =
         methods.iter().map(|(method, count)| format!("{count} by {}", method.word())).collect();

@@ -48,6 +48,18 @@ pub(super) fn blend(original: &RgbImage, edited: &RgbImage, soft: &GrayImage) ->
     out
 }
 
+/// Twice the depth of the deepest set pixel of a mask, in px; 0 when it is empty.
+pub(super) fn thickness(hole: &GrayImage) -> f32 {
+    let Some(bounds) = mask::bounds(hole, mask::SET) else { return 0.0 };
+    let rect = grown(bounds, 1, hole.width(), hole.height());
+    let outside = mask::invert(&mask::threshold(&crop(hole, rect), mask::SET));
+    let distance = euclidean_squared_distance_transform(&outside);
+    // Without anything outside every distance is infinite: the frame is the limit.
+    let frame = f64::from(rect.w.min(rect.h)).powi(2) / 4.0;
+    let deepest = distance.pixels().map(|d| d.0[0].min(frame)).fold(0.0, f64::max);
+    deepest.sqrt() as f32 * 2.0
+}
+
 /// `rect` grown by `by` px on every side and kept inside a `width` × `height` frame.
 pub(super) fn grown(rect: Rect, by: u32, width: u32, height: u32) -> Rect {
     let x = rect.x.saturating_sub(by);

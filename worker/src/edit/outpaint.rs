@@ -6,7 +6,7 @@
 
 mod edge;
 
-use image::{GrayImage, Luma, RgbImage};
+use image::{GrayImage, Luma};
 use packshot_imaging::mask;
 
 use super::settings::Settings;

@@ -64,13 +64,16 @@ struct Patch {
     down: [f32; 3],
 }
 
+/// A place in -1..1 across and down, and its colour.
+type Sample = (f32, f32, [f32; 3]);
+
 impl Patch {
     fn at(&self, x: f32, y: f32) -> [f32; 3] {
         std::array::from_fn(|c| self.middle[c] + self.across[c] * x + self.down[c] * y)
     }
 
     /// The plane through samples at (x, y) in -1..1, robust by two rounds of trimming.
-    fn through(samples: &[(f32, f32, [f32; 3])]) -> Patch {
+    fn through(samples: &[Sample]) -> Patch {
         let mut patch = Patch { middle: [245.0; 3], across: [0.0; 3], down: [0.0; 3] };
         for c in 0..3 {
             let mut values: Vec<f32> = samples.iter().map(|sample| sample.2[c]).collect();
@@ -79,13 +82,11 @@ impl Patch {
             }
             values.sort_by(f32::total_cmp);
             let median = values[values.len() / 2];
-            let kept: Vec<&(f32, f32, [f32; 3])> =
-                samples.iter().filter(|s| (s.2[c] - median).abs() < 30.0).collect();
+            let kept: Vec<&Sample> = samples.iter().filter(|s| (s.2[c] - median).abs() < 30.0).collect();
             let count = kept.len().max(1) as f32;
-            let mean =
-                |f: &dyn Fn(&(f32, f32, [f32; 3])) -> f32| kept.iter().map(|s| f(s)).sum::<f32>() / count;
+            let mean = |f: &dyn Fn(&Sample) -> f32| kept.iter().map(|s| f(s)).sum::<f32>() / count;
             let (mx, my, mv) = (mean(&|s| s.0), mean(&|s| s.1), mean(&|s| s.2[c]));
-            let slope = |of: &dyn Fn(&(f32, f32, [f32; 3])) -> f32, middle: f32| {
+            let slope = |of: &dyn Fn(&Sample) -> f32, middle: f32| {
                 let top = mean(&|s| (of(s) - middle) * (s.2[c] - mv));
                 let bottom = mean(&|s| (of(s) - middle).powi(2));
                 if bottom > 1e-3 { (top / bottom).clamp(-40.0, 40.0) } else { 0.0 }

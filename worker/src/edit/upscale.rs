@@ -5,7 +5,10 @@
 //! back. That is also why it cannot invent a letter: whatever is added must cancel out within
 //! every input pixel. The residual is measured and an image that misses it is not returned.
 
+use std::ops::Range;
+
 use image::{GrayImage, Luma, RgbImage};
+use rayon::prelude::*;
 
 use super::settings::Settings;
 use super::{EditError, EditRequest, Kept, Outcome, PIXELS_MAX, SIDE_MAX};
@@ -13,12 +16,12 @@ use sample::{Axis, Grid};
 
 mod sample;
 
-/// Input rows per strip; strips bound the memory and run side by side.
-const STRIP: usize = 128;
-/// Input rows around a strip that are computed and thrown away.
+/// Side of a tile in input px; tiles bound the memory and run side by side.
+const TILE: usize = 160;
+/// Input px around a tile that are computed and thrown away.
 const OVERLAP: usize = 12;
 /// Rounds of back-projection before and after the smoothing.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 4;
 /// Largest mean residual, in levels of 255, with which a result is handed out. Rounding to 8
 /// bits and clipping at black and white alone give up to about 0.15.
 const RESIDUAL_MAX: f64 = 0.35;
@@ -72,34 +75,68 @@ fn enlarged_gray(image: &GrayImage, to_w: u32, to_h: u32) -> GrayImage {
     GrayImage::from_raw(to_w, to_h, plane).unwrap_or_else(|| GrayImage::new(to_w, to_h))
 }
 
-/// One channel of an interleaved image, enlarged strip by strip.
+/// One channel of an interleaved image, enlarged tile by tile.
 fn plane_enlarged(raw: &[u8], stride: usize, channel: usize, from: (u32, u32), to: (u32, u32)) -> Vec<u8> {
-    use rayon::prelude::*;
     let (w, h) = (from.0 as usize, from.1 as usize);
     let (to_w, to_h) = (to.0 as usize, to.1 as usize);
-    let strips: Vec<usize> = (0..h).step_by(STRIP).collect();
-    let parts: Vec<Vec<u8>> = strips
-        .into_par_iter()
-        .map(|top| {
-            let bottom = (top + STRIP).min(h);
-            let (padded_top, padded_bottom) = (top.saturating_sub(OVERLAP), (bottom + OVERLAP).min(h));
-            // Output rows whose middle lies in these input rows.
-            let row_of = |y: usize| (y * to_h).div_ceil(h);
-            let (out_top, out_bottom) = (row_of(top), row_of(bottom));
-            let (pad_out_top, pad_out_bottom) = (row_of(padded_top), row_of(padded_bottom));
-            let data =
-                (padded_top * w..padded_bottom * w).map(|at| f32::from(raw[at * stride + channel])).collect();
-            let input = Grid { w, h: padded_bottom - padded_top, data };
-            let across = Axis::new(w, to_w, 0..w, 0..to_w);
-            let down = Axis::new(h, to_h, padded_top..padded_bottom, pad_out_top..pad_out_bottom);
-            let large = sample::back_projected(&input, &across, &down, ROUNDS);
-            let rows = (out_top - pad_out_top) * to_w..(out_bottom - pad_out_top) * to_w;
-            large.data[rows].iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect()
+    let tiles: Vec<(Span, Span)> = spans(h, to_h)
+        .into_iter()
+        .flat_map(|down| spans(w, to_w).into_iter().map(move |across| (across, down.clone())))
+        .collect();
+    let parts: Vec<Grid> = tiles
+        .par_iter()
+        .map(|(across, down)| {
+            let data = down
+                .inputs
+                .clone()
+                .flat_map(|y| across.inputs.clone().map(move |x| (y * w + x) * stride + channel))
+                .map(|at| f32::from(raw[at]))
+                .collect();
+            let input = Grid { w: across.inputs.len(), h: down.inputs.len(), data };
+            sample::back_projected(&input, &across.axis(w, to_w), &down.axis(h, to_h), ROUNDS)
         })
         .collect();
-    let mut plane = parts.concat();
-    plane.resize(to_w * to_h, 0);
+    let mut plane = vec![0; to_w * to_h];
+    for ((across, down), part) in tiles.iter().zip(parts) {
+        for y in down.kept.clone() {
+            let row = (y - down.outputs.start) * part.w;
+            for x in across.kept.clone() {
+                let value = part.data[row + x - across.outputs.start];
+                plane[y * to_w + x] = value.round().clamp(0.0, 255.0) as u8;
+            }
+        }
+    }
     plane
+}
+
+/// One tile along one axis.
+#[derive(Clone)]
+struct Span {
+    /// Inputs with their overlap.
+    inputs: Range<usize>,
+    /// Outputs that are computed from them.
+    outputs: Range<usize>,
+    /// Outputs that belong to this tile alone.
+    kept: Range<usize>,
+}
+
+impl Span {
+    fn axis(&self, from: usize, to: usize) -> Axis {
+        Axis::new(from, to, self.inputs.clone(), self.outputs.clone())
+    }
+}
+
+fn spans(from: usize, to: usize) -> Vec<Span> {
+    let first_output = |at: usize| (at * to).div_ceil(from);
+    (0..from)
+        .step_by(TILE)
+        .map(|start| {
+            let end = (start + TILE).min(from);
+            let inputs = start.saturating_sub(OVERLAP)..(end + OVERLAP).min(from);
+            let outputs = first_output(inputs.start)..first_output(inputs.end);
+            Span { inputs, outputs, kept: first_output(start)..first_output(end) }
+        })
+        .collect()
 }
 
 /// Mean absolute difference, in levels, of `large` averaged down and `small`.
@@ -109,8 +146,8 @@ pub(super) fn residual(small: &RgbImage, large: &RgbImage) -> f64 {
     let across = Axis::new(w, to_w, 0..w, 0..to_w);
     let mut sum = 0.0;
     for channel in 0..3 {
-        for top in (0..h).step_by(STRIP) {
-            let bottom = (top + STRIP).min(h);
+        for top in (0..h).step_by(TILE) {
+            let bottom = (top + TILE).min(h);
             let first = top * to_h / h;
             let last = (bottom * to_h).div_ceil(h).min(to_h);
             let down = Axis::new(h, to_h, top..bottom, first..last);

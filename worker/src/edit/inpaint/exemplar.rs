@@ -1,7 +1,7 @@
 //! Filling a large hole from patches of its surroundings.
 //!
 //! Coarse to fine, patches that overlap the hole look for their nearest likeness among known
-//! patches (PatchMatch, Barnes et al. 2009) and vote for the pixels they cover (Wexler,
+//! patches (patch match, Barnes et al. 2009) and vote for the pixels they cover (Wexler,
 //! Shechtman, Irani 2007). A patch may be a little lighter or darker than its source, so that
 //! gradients of light do not break (after Darabi et al. 2012, bias only).
 
@@ -54,11 +54,11 @@ pub(super) fn fill(window: &mut Window) -> bool {
             1
         };
         if index != coarsest {
-            level.vote(&field);
+            level.vote(&field, Trust::All);
         }
         for _ in 0..rounds {
             level.improve(&mut field, search, &mut seed);
-            level.vote(&field);
+            level.vote(&field, Trust::Likeness);
         }
         found = Some((field, level.w, level.h));
     }
@@ -68,6 +68,15 @@ pub(super) fn fill(window: &mut Window) -> bool {
         }
     }
     true
+}
+
+/// How the patches over a pixel are weighed.
+#[derive(Clone, Copy)]
+enum Trust {
+    /// All alike: what is in the hole now says nothing yet.
+    All,
+    /// The better they fit what is in the hole now, the more.
+    Likeness,
 }
 
 struct Level {
@@ -281,9 +290,16 @@ impl Level {
     }
 
     /// Every hole pixel becomes the weighted mean of what the patches over it propose.
-    fn vote(&mut self, field: &[u32]) {
-        let costs: Vec<f32> =
-            self.targets.iter().map(|at| self.cost(*at, field[*at as usize], f32::MAX)).collect();
+    fn vote(&mut self, field: &[u32], trust_in: Trust) {
+        let cost = |at: &u32| match trust_in {
+            Trust::All => 0.0,
+            Trust::Likeness => self.cost(*at, field[*at as usize], f32::MAX),
+        };
+        let bias = |at: u32, source: u32| match trust_in {
+            Trust::All => [0.0; 3],
+            Trust::Likeness => self.bias(at, source),
+        };
+        let costs: Vec<f32> = self.targets.iter().map(cost).collect();
         let mut sorted = costs.clone();
         sorted.sort_by(f32::total_cmp);
         let usual = sorted.get(sorted.len() * 3 / 4).copied().unwrap_or(0.0).max(1.0);
@@ -291,7 +307,7 @@ impl Level {
         let side = 2 * REACH + 1;
         for (at, cost) in self.targets.iter().zip(costs) {
             let source = field[*at as usize];
-            let bias = self.bias(*at, source);
+            let bias = bias(*at, source);
             let trust = 0.75_f32.powi(i32::from(self.depths[*at as usize].min(60)));
             let weight = (-cost / (2.0 * 0.5 * usual)).exp().max(1e-6) * trust.max(1e-6);
             for dy in 0..side {

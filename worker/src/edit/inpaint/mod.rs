@@ -183,7 +183,7 @@ fn fineness(component: &Component) -> Fineness {
 }
 
 fn choose(window: &Window, component: &Component) -> Method {
-    let thin = thickness(window) <= FREQUENCY_THICKNESS_MAX;
+    let thin = feather::thickness(&window.hole_mask()) <= FREQUENCY_THICKNESS_MAX;
     if thin && component.area <= FREQUENCY_AREA_MAX {
         Method::Frequency
     } else if structure(window) <= PLAIN_MAX {
@@ -191,14 +191,6 @@ fn choose(window: &Window, component: &Component) -> Method {
     } else {
         Method::Exemplar
     }
-}
-
-/// Twice the depth of the deepest pixel of the hole, in px.
-fn thickness(window: &Window) -> f32 {
-    let outside = mask::invert(&window.hole_mask());
-    let distance = imageproc::distance_transform::euclidean_squared_distance_transform(&outside);
-    let deepest = distance.pixels().map(|d| d.0[0]).filter(|d| d.is_finite()).fold(0.0, f64::max);
-    deepest.sqrt() as f32 * 2.0
 }
 
 /// How far the known pixels near the hole stray from a smooth surface through them: the root

@@ -117,9 +117,13 @@ fn relax(field: &mut [f32], known: &[bool], width: usize, height: usize) {
             field[at] = 0.25 * (field[left] + field[right] + field[up] + field[down]);
         };
         if round % 2 == 0 {
-            unknown.iter().for_each(|&at| step(at));
+            for at in &unknown {
+                step(*at);
+            }
         } else {
-            unknown.iter().rev().for_each(|&at| step(at));
+            for at in unknown.iter().rev() {
+                step(*at);
+            }
         }
     }
 }

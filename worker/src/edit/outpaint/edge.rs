@@ -54,8 +54,9 @@ pub(super) struct Continued {
 const STRAY_MAX: f32 = 7.0;
 /// Deviation from smooth, in levels, as a root mean square.
 const PATTERN_MAX: f32 = 2.6;
-/// Change of the smoothed colour along the edge per edge length, in levels, that still is light.
-const SLOPE_MAX: f32 = 90.0;
+/// Largest distance, in levels, of the smoothed edge from a parabola, which is what a backdrop's
+/// light draws.
+const UNEVEN_MAX: f32 = 7.0;
 /// Side of a grain tile in px; tiles overlap by half.
 const TILE: usize = 16;
 
@@ -146,12 +147,10 @@ impl Strip {
                 strays.push((a - b).abs());
                 squares += (a - b).powi(2);
             }
-            let steepest = (0..self.length.saturating_sub(self.length / 16 + 1))
-                .map(|at| (coarse[at + self.length / 16] - coarse[at]).abs() * 16.0)
-                .fold(0.0, f32::max);
-            if steepest > SLOPE_MAX * 4.0 {
+            let uneven = unevenness(&coarse[..self.length]);
+            if uneven > UNEVEN_MAX {
                 return Err(format!(
-                    "the colour changes too fast along the {word} edge: there is something other than plain background"
+                    "along the {word} edge the light changes by {uneven:.0} levels as no plain background does: a shadow or an object reaches it; clean the background first"
                 ));
             }
         }
@@ -258,5 +257,45 @@ impl Strip {
             }
         }
         laid
+    }
+}
+
+/// Largest distance of `profile` from the parabola through it.
+fn unevenness(profile: &[f32]) -> f32 {
+    let count = profile.len().max(1) as f32;
+    let x = |at: usize| 2.0 * (at as f32 + 0.5) / count - 1.0;
+    let bend = (0..profile.len()).map(|at| x(at).powi(2)).sum::<f32>() / count;
+    // Constant, slope and bend are orthogonal on an even grid.
+    let share = |f: &dyn Fn(f32) -> f32| {
+        let (mut top, mut bottom) = (0.0, 1e-6);
+        for (at, value) in profile.iter().enumerate() {
+            top += value * f(x(at));
+            bottom += f(x(at)).powi(2);
+        }
+        top / bottom
+    };
+    let (mean, slope, curve) = (share(&|_| 1.0), share(&|x| x), share(&|x| x * x - bend));
+    let model = |at: usize| mean + slope * x(at) + curve * (x(at).powi(2) - bend);
+    profile.iter().enumerate().map(|(at, value)| (value - model(at)).abs()).fold(0.0, f32::max)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn light_is_a_parabola_and_a_shadow_is_not() {
+        let light: Vec<f32> =
+            (0..200).map(|at| 200.0 + at as f32 * 0.2 - (at as f32 * 0.05).powi(2)).collect();
+        assert!(unevenness(&light) < 0.5, "{}", unevenness(&light));
+        let shadow: Vec<f32> = light
+            .iter()
+            .enumerate()
+            .map(|(at, v)| v - if (80..120).contains(&at) { 30.0 } else { 0.0 })
+            .collect();
+        assert!(unevenness(&shadow) > UNEVEN_MAX);
+        assert_eq!(unevenness(&[]), 0.0);
     }
 }

@@ -21,7 +21,7 @@ const BLOCKS_MIN: f32 = 0.35;
 /// Strength of the smoothing, in levels, per level of excess step.
 const PER_BLOCK_STEP: f32 = 2.2;
 /// Blur, as the standard deviation in px, that counts as sharp.
-const SHARP: f32 = 0.8;
+const SHARP: f32 = 0.95;
 /// Blur in px beyond which detail is gone and deconvolution would invent.
 const HOPELESS: f32 = 2.6;
 

@@ -176,7 +176,9 @@ mod tests {
 
     #[test]
     fn noise_goes_and_an_edge_stays() {
-        let noise = |k: usize| packshot_imaging::composite::mix(k as u64 + 7) as u32 as f32 / u32::MAX as f32 * 20.0 - 10.0;
+        let noise = |k: usize| {
+            packshot_imaging::composite::mix(k as u64 + 7) as u32 as f32 / u32::MAX as f32 * 20.0 - 10.0
+        };
         let truth = |k: usize| if k % 64 < 30 { 60.0 } else { 180.0 };
         let data = (0..64 * 64).map(|k| truth(k) + noise(k)).collect();
         let out = shrunk(&Plane { width: 64, height: 64, data }, 5.8);

@@ -30,6 +30,10 @@ pub(super) struct Found {
 const CANDIDATES_MAX: usize = 3_000;
 /// Specks of equal size and contrast from which they count as a pattern.
 const PATTERN_MIN: usize = 5;
+/// How far around a speck its likes are counted, in px per 1000 px of image.
+const CROWD_REACH: f32 = 55.0;
+/// Likes around a speck on the product from which it is not dust.
+const CROWD_MAX: usize = 3;
 
 /// Looks for defects in `image`, inside `area` when given. Where `alpha` is given, pixels under
 /// 250 are not looked at.
@@ -51,7 +55,7 @@ pub(super) fn defects(
     let luma = luma(image);
     let unit = (w.min(h) as f32 / 1000.0).max(1.0);
     if wanted.dust {
-        let specks = specks(image, &luma, unit, wanted.sensitivity, &looked_at);
+        let specks = specks(image, &luma, unit, wanted.sensitivity, &looked_at, &on_product);
         let specks = without_patterns(specks, &on_product);
         for speck in &specks {
             for (x, y) in &speck.pixels {
@@ -90,6 +94,7 @@ fn specks(
     unit: f32,
     sensitivity: f32,
     looked_at: &impl Fn(u32, u32) -> bool,
+    on_product: &impl Fn(u32, u32) -> bool,
 ) -> Vec<Speck> {
     let floor = 16.0 - 11.0 * sensitivity;
     let mut candidates: Vec<(f32, u32, u32, f32)> = Vec::new();
@@ -106,6 +111,7 @@ fn specks(
     }
     candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.2, a.1).cmp(&(b.2, b.1))));
     candidates.truncate(CANDIDATES_MAX);
+    let all = candidates.clone();
     let mut specks: Vec<Speck> = Vec::new();
     for (_, x, y, sigma) in candidates {
         let near =
@@ -117,7 +123,26 @@ fn specks(
             specks.push(speck);
         }
     }
+    specks.retain(|speck| !on_product(speck.x, speck.y) || !crowded(speck, &all, unit));
     specks
+}
+
+/// Whether there is more of its kind around than dust would leave: glitter, a weave, stitches,
+/// perforations, print. Weaker ones count too.
+fn crowded(speck: &Speck, candidates: &[(f32, u32, u32, f32)], unit: f32) -> bool {
+    let reach = (CROWD_REACH * unit).max(20.0 * speck.radius);
+    let own = candidates
+        .iter()
+        .filter(|c| c.1.abs_diff(speck.x).max(c.2.abs_diff(speck.y)) as f32 <= speck.radius + 2.0)
+        .fold(0.0_f32, |top, c| top.max(c.0));
+    let around = candidates
+        .iter()
+        .filter(|(value, x, y, sigma)| {
+            let far = (x.abs_diff(speck.x) as f32).hypot(y.abs_diff(speck.y) as f32);
+            far > 2.0 * speck.radius + 2.0 * sigma && far < reach && *value > 0.4 * own
+        })
+        .count();
+    around > CROWD_MAX
 }
 
 /// Local extremes of at least `floor`, with their absolute value.
@@ -186,14 +211,14 @@ fn examined(
     if contrast.abs() < floor || contrast.abs() < demanded * spread {
         return None;
     }
-    if coloured(&colours, &counts) {
+    if coloured(&colours, counts) {
         return None;
     }
     shaped(luma, (x, y), sigma, middle, contrast)
 }
 
 /// A speck only adds or takes light; a coloured dot is something of its own.
-fn coloured(colours: &[[f32; 3]; 2], counts: &[f32; 2]) -> bool {
+fn coloured(colours: &[[f32; 3]; 2], counts: [f32; 2]) -> bool {
     let difference: [f32; 3] = std::array::from_fn(|c| colours[0][c] / counts[0] - colours[1][c] / counts[1]);
     let mean = difference.iter().sum::<f32>() / 3.0;
     let off = difference.iter().map(|d| (d - mean).abs()).fold(0.0, f32::max);

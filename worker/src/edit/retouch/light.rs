@@ -11,7 +11,7 @@ use packshot_imaging::colour::{linear_to_srgb, srgb_to_linear};
 use packshot_imaging::mask;
 use packshot_imaging::photo::Rect;
 
-use super::super::inpaint::{self, Method};
+use super::super::inpaint;
 use super::super::{EditRequest, Kept, Outcome, feather};
 
 /// Width in px over which an effect fades out beyond the mask.
@@ -89,7 +89,7 @@ impl Lit {
         note: String,
     ) -> Outcome {
         let mut image = request.image.clone();
-        for at in 0..self.inside.len() {
+        for at in (0..self.inside.len()).filter(|at| self.inside[*at]) {
             let rgb = std::array::from_fn(|c| linear_to_srgb(light[c][at].clamp(0.0, 1.0)));
             image.put_pixel(self.rect.x + (at % self.w) as u32, self.rect.y + (at / self.w) as u32, Rgb(rgb));
         }
@@ -125,16 +125,6 @@ fn unchanged(request: &EditRequest, note: &str) -> Outcome {
     super::unchanged(request, note)
 }
 
-/// Twice the depth of the deepest pixel of a mask, in px.
-pub(super) fn thickness(area: &GrayImage) -> f32 {
-    let Some(bounds) = mask::bounds(area, mask::SET) else { return 0.0 };
-    let rect = feather::grown(bounds, 1, area.width(), area.height());
-    let outside = mask::invert(&feather::crop(area, rect));
-    let distance = imageproc::distance_transform::euclidean_squared_distance_transform(&outside);
-    let deepest = distance.pixels().map(|d| d.0[0]).filter(|d| d.is_finite()).fold(0.0, f64::max);
-    deepest.sqrt() as f32 * 2.0
-}
-
 /// Tells glare from shadow by the light inside the mask against the membrane.
 pub(super) fn diagnose(image: &RgbImage, area: &GrayImage) -> Fault {
     let Some(lit) = Lit::of(image, area) else { return Fault::Unclear };
@@ -162,50 +152,112 @@ pub(super) fn glare(request: &EditRequest, area: &GrayImage, strength: f32) -> O
     let Some(lit) = Lit::of(request.image, area) else {
         return unchanged(request, "the mask leaves no surroundings to compare with");
     };
-    let core = mask::intersection(&clipped(request.image), area);
-    let continued = continued(request.image, area, &core, &lit);
+    let added = specular(&lit, area);
+    let mut surface = uncovered(&lit, &added);
+    let core = core(request.image, &lit, &added);
+    if mask::area(&core) > 0 {
+        continue_into(request.image, &lit, &core, &mut surface);
+    }
     let mut light = lit.light.clone();
-    for at in (0..lit.inside.len()).filter(|at| lit.inside[*at]) {
-        let clip: [f32; 3] = std::array::from_fn(|c| step(0.82, 0.97, lit.light[c][at]));
-        // White light was added to all channels alike; the clipped ones cannot say how much.
-        let mut added = f32::MAX;
-        for c in 0..3 {
-            let excess = (lit.smooth[c][at] - lit.base[c][at]).max(0.0);
-            added = added.min(excess + clip[c] * 4.0);
-        }
-        for c in 0..3 {
-            let open = lit.light[c][at] - added.min(lit.smooth[c][at]);
-            let target = open * (1.0 - clip[c]) + continued[c][at] * clip[c];
-            light[c][at] += (target.min(lit.light[c][at]) - lit.light[c][at]) * strength;
+    for (plane, surface) in light.iter_mut().zip(&surface) {
+        for at in (0..lit.inside.len()).filter(|at| lit.inside[*at]) {
+            plane[at] += (surface[at] - plane[at]) * strength;
         }
     }
     let share = mask::area(&core) as f32 / mask::area(area).max(1) as f32 * 100.0;
-    let note = format!(
-        "reduced glare by {:.0} %; {share:.0} % of it was clipped and continued from around",
-        strength * 100.0
-    );
+    let continued = if share >= 0.5 {
+        format!("; {share:.0} % of the area was clipped and is continued from around")
+    } else {
+        String::new()
+    };
+    let note = format!("reduced glare by {:.0} %{continued}", strength * 100.0);
     lit.outcome(request, area, &light, note)
 }
 
-/// The surface under clipped pixels: filled from around, else the membrane; linear light.
-fn continued(image: &RgbImage, area: &GrayImage, core: &GrayImage, lit: &Lit) -> [Vec<f32>; 3] {
-    if mask::area(core) == 0 {
-        return lit.base.clone();
-    }
-    // All of the glare is a bad teacher, so the whole area is the hole.
-    let method = (thickness(area) > 60.0).then_some(Method::Surface);
-    let Ok(filled) = inpaint::fill(image, area, None, method) else { return lit.base.clone() };
-    let pixel = |at: usize| {
-        filled.image.get_pixel(lit.rect.x + (at % lit.w) as u32, lit.rect.y + (at / lit.w) as u32).0
-    };
-    std::array::from_fn(|c| (0..lit.inside.len()).map(|at| srgb_to_linear(pixel(at)[c])).collect())
+/// White light added inside the mask, linear, per pixel.
+///
+/// It lifts all channels alike, so it is at most what the darkest channel has too much of. It
+/// is smooth, so what is brighter on a smaller scale is print or texture and stays.
+fn specular(lit: &Lit, area: &GrayImage) -> Vec<f32> {
+    let count = lit.inside.len();
+    let darkest = |planes: &[Vec<f32>; 3], at: usize| planes[0][at].min(planes[1][at]).min(planes[2][at]);
+    let own: Vec<f32> = (0..count).map(|at| darkest(&lit.smooth, at)).collect();
+    let outside: Vec<bool> = lit.inside.iter().map(|inside| !inside).collect();
+    let rim = blurred_where(&own, &outside, lit.rect, 3.0);
+    let base = inpaint::membrane(&rim, &outside, lit.w);
+    let excess: Vec<f32> =
+        (0..count).map(|at| if lit.inside[at] { (own[at] - base[at]).max(0.0) } else { 0.0 }).collect();
+    let reach = (feather::thickness(area) / 16.0).clamp(1.0, 12.0) as usize;
+    let opened = extreme(&extreme(&excess, lit.w, reach, f32::min), lit.w, reach, f32::max);
+    let smooth = blurred(&opened, lit.rect, reach as f32 / 2.0);
+    smooth.into_iter().zip(own).map(|(added, own)| added.min(own)).collect()
 }
 
-fn clipped(image: &RgbImage) -> GrayImage {
-    GrayImage::from_fn(image.width(), image.height(), |x, y| {
-        let bright = image.get_pixel(x, y).0.iter().all(|v| *v >= 248);
-        Luma([if bright { 255 } else { 0 }])
-    })
+/// Minimum or maximum over a square of `reach` px on each side.
+fn extreme(values: &[f32], w: usize, reach: usize, pick: fn(f32, f32) -> f32) -> Vec<f32> {
+    let h = values.len() / w.max(1);
+    let across: Vec<f32> = (0..values.len())
+        .map(|at| {
+            let (x, row) = (at % w, at / w * w);
+            let near = &values[row + x.saturating_sub(reach)..row + (x + reach + 1).min(w)];
+            near.iter().copied().fold(values[at], pick)
+        })
+        .collect();
+    (0..values.len())
+        .map(|at| {
+            let (x, y) = (at % w, at / w);
+            let rows = y.saturating_sub(reach)..(y + reach + 1).min(h);
+            rows.map(|y| across[y * w + x]).fold(across[at], pick)
+        })
+        .collect()
+}
+
+/// The surface without the added light. A channel that was clipped cannot say how bright it
+/// was; it follows the least clipped one in the ratio of the surroundings.
+fn uncovered(lit: &Lit, added: &[f32]) -> [Vec<f32>; 3] {
+    let mut surface = lit.light.clone();
+    for at in (0..lit.inside.len()).filter(|at| lit.inside[*at] && added[*at] > 0.0) {
+        let open: [f32; 3] = std::array::from_fn(|c| (lit.light[c][at] - added[at]).max(0.0));
+        let clip: [f32; 3] = std::array::from_fn(|c| step(0.88, 0.98, lit.light[c][at]));
+        let guide = (0..3).fold(0, |best, c| if lit.light[c][at] < lit.light[best][at] { c } else { best });
+        for c in 0..3 {
+            let ratio = (lit.base[c][at] / lit.base[guide][at].max(0.004)).clamp(0.0, 12.0);
+            let followed = (open[guide] * ratio).clamp(open[c], lit.light[c][at].max(open[c]));
+            surface[c][at] = open[c] * (1.0 - clip[c]) + followed * clip[c];
+        }
+    }
+    surface
+}
+
+/// Where every channel was clipped by added light, with a rim; of the image's size.
+fn core(image: &RgbImage, lit: &Lit, added: &[f32]) -> GrayImage {
+    let mut core = GrayImage::new(image.width(), image.height());
+    for at in (0..lit.inside.len()).filter(|at| lit.inside[*at] && added[*at] > 0.1) {
+        let (x, y) = (lit.rect.x + (at % lit.w) as u32, lit.rect.y + (at / lit.w) as u32);
+        if image.get_pixel(x, y).0.iter().all(|v| *v >= 248) {
+            core.put_pixel(x, y, Luma([255]));
+        }
+    }
+    mask::dilate(&core, 2)
+}
+
+/// Fills the clipped core of `surface` from the surface around it, already free of glare.
+fn continue_into(image: &RgbImage, lit: &Lit, core: &GrayImage, surface: &mut [Vec<f32>; 3]) {
+    let mut open = image.clone();
+    let place = |at: usize| (lit.rect.x + (at % lit.w) as u32, lit.rect.y + (at / lit.w) as u32);
+    for at in (0..lit.inside.len()).filter(|at| lit.inside[*at]) {
+        let (x, y) = place(at);
+        open.put_pixel(x, y, Rgb(std::array::from_fn(|c| linear_to_srgb(surface[c][at].clamp(0.0, 1.0)))));
+    }
+    let Ok(filled) = inpaint::fill(&open, core, None, None) else { return };
+    for at in 0..lit.inside.len() {
+        let (x, y) = place(at);
+        if core.get_pixel(x, y).0[0] >= mask::SET {
+            for (plane, level) in surface.iter_mut().zip(filled.image.get_pixel(x, y).0) {
+                plane[at] = srgb_to_linear(level);
+            }
+        }
+    }
 }
 
 fn step(low: f32, high: f32, value: f32) -> f32 {
@@ -221,7 +273,7 @@ pub(super) fn crease(request: &EditRequest, area: &GrayImage, strength: f32) -> 
         return unchanged(request, "the mask leaves no surroundings to compare with");
     };
     let unit = (request.image.width().min(request.image.height()) as f32 / 1000.0).max(1.0);
-    let hugging = thickness(area) <= 40.0 * unit;
+    let hugging = feather::thickness(area) <= 40.0 * unit;
     let count = lit.inside.len();
     let log = |planes: &[Vec<f32>; 3]| {
         (0..count).map(|at| (luminance(planes, at) + 0.004).ln()).collect::<Vec<f32>>()

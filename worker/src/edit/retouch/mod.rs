@@ -57,7 +57,7 @@ fn automatic(request: &EditRequest, settings: &Settings, kind: &str) -> Result<O
     match light::diagnose(request.image, &area) {
         light::Fault::Glare => Ok(light::glare(request, &area, strength)),
         light::Fault::Shadow => Ok(light::shadow(request, &area, strength)),
-        light::Fault::Unclear if light::thickness(&area) <= DEFECT_THICKNESS_MAX => replace(request, &area),
+        light::Fault::Unclear if feather::thickness(&area) <= DEFECT_THICKNESS_MAX => replace(request, &area),
         light::Fault::Unclear => Ok(unchanged(request, "nothing to repair was found inside the mask")),
     }
 }
@@ -73,11 +73,29 @@ fn unchanged(request: &EditRequest, note: &str) -> Outcome {
 }
 
 /// Fills the holes from what is around them: product from product, background from
-/// background, each hole from the side on which most of it lies.
+/// background, so a speck on the silhouette does not move it.
 fn replace(request: &EditRequest, holes: &GrayImage) -> Result<Outcome, EditError> {
-    let method = (light::thickness(holes) <= DEFECT_THICKNESS_MAX).then_some(Method::Frequency);
-    let (mut outcome, methods) = repair(request, holes, None, RIM, method)?;
-    outcome.notes.push(format!("filled {methods}"));
+    let method = (feather::thickness(holes) <= DEFECT_THICKNESS_MAX).then_some(Method::Frequency);
+    let Some(product) = request.product.map(|cutout| mask::threshold(&cutout.alpha, mask::SET)) else {
+        let (mut outcome, methods) = repair(request, holes, None, RIM, method)?;
+        outcome.notes.push(format!("filled {methods}"));
+        return Ok(outcome);
+    };
+    let mut outcome = unchanged(request, "nothing was left to fill");
+    for (side, word) in [(product.clone(), "on the product"), (mask::invert(&product), "beside it")] {
+        let part = mask::intersection(holes, &side);
+        // Beside a cut-out there is nothing to repair.
+        let nothing = request.alpha.is_some() && word == "beside it";
+        if nothing || mask::area(&part) == 0 {
+            continue;
+        }
+        let image = outcome.image;
+        let (next, methods) = repair(&EditRequest { image: &image, ..*request }, &part, Some(&side), RIM, method)?;
+        let first = mask::area(&outcome.touched) == 0;
+        let mut notes = if first { Vec::new() } else { outcome.notes };
+        notes.push(format!("filled {methods} {word}"));
+        outcome = Outcome { touched: mask::union(&outcome.touched, &next.touched), notes, ..next };
+    }
     Ok(outcome)
 }
 

@@ -80,23 +80,32 @@ fn lanczos(x: f64) -> f64 {
 }
 
 fn applied(input: &Grid, across: &[Taps], down: &[Taps]) -> Grid {
-    let mut middle = vec![0.0; across.len() * input.h];
-    for (row, out) in input.data.chunks_exact(input.w).zip(middle.chunks_exact_mut(across.len())) {
-        for (value, taps) in out.iter_mut().zip(across) {
-            let from = &row[taps.first..taps.first + taps.weights.len()];
-            *value = from.iter().zip(&taps.weights).map(|(v, weight)| v * weight).sum();
-        }
-    }
-    let mut data = vec![0.0; across.len() * down.len()];
-    for (out, taps) in data.chunks_exact_mut(across.len()).zip(down) {
-        for (k, weight) in taps.weights.iter().enumerate() {
-            let row = &middle[(taps.first + k) * across.len()..][..across.len()];
+    let tall = vertical(input, down);
+    transposed(&vertical(&transposed(&tall), across))
+}
+
+/// Resamples the rows; whole rows at a time, so it runs on vectors.
+fn vertical(input: &Grid, down: &[Taps]) -> Grid {
+    let mut data = vec![0.0; input.w * down.len()];
+    for (out, taps) in data.chunks_exact_mut(input.w).zip(down) {
+        for (k, weight) in taps.weights.iter().enumerate().filter(|(_, weight)| **weight != 0.0) {
+            let row = &input.data[(taps.first + k) * input.w..][..input.w];
             for (value, from) in out.iter_mut().zip(row) {
                 *value += from * weight;
             }
         }
     }
-    Grid { w: across.len(), h: down.len(), data }
+    Grid { w: input.w, h: down.len(), data }
+}
+
+fn transposed(input: &Grid) -> Grid {
+    let mut data = vec![0.0; input.data.len()];
+    for (y, row) in input.data.chunks_exact(input.w).enumerate() {
+        for (x, value) in row.iter().enumerate() {
+            data[x * input.h + y] = *value;
+        }
+    }
+    Grid { w: input.h, h: input.w, data }
 }
 
 fn grown(input: &Grid, across: &Axis, down: &Axis) -> Grid {
