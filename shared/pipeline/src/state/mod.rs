@@ -13,6 +13,7 @@
 //! same event that ends the last job.
 
 mod apply;
+mod gate;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use crate::ids::{BatchId, Digest, Sku};
 use crate::job_key::JobKey;
 use crate::layout;
 use crate::manifest::ManifestSku;
-use crate::policy::{NeedsHuman, Policy};
+use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::role::Role;
 
@@ -438,88 +439,5 @@ impl SkuState {
     /// Where the result of a role's job is committed.
     pub fn result_key(&self, role: Role) -> Option<String> {
         self.jobs.get(&role).map(|job| layout::result(&job.key))
-    }
-
-    /// Lets every job that waits, or could not start, look again at what it waits for, and
-    /// makes the set due when every job has ended. One pass suffices because a role only
-    /// waits for roles that come before it.
-    fn settle(&mut self, policy: &Policy) {
-        for role in Role::ALL {
-            let Some(job) = self.jobs.get(&role) else { continue };
-            let looks = match &job.state {
-                JobState::Waiting { .. } | JobState::Ready { .. } => true,
-                JobState::Skipped { blocked_on, .. } => blocked_on.is_some(),
-                JobState::Running { .. }
-                | JobState::Accepted
-                | JobState::NeedsHuman
-                | JobState::Rejected
-                | JobState::Failed { .. }
-                | JobState::OverBudget { .. }
-                | JobState::Cancelled => false,
-            };
-            if !looks {
-                continue;
-            }
-            let state = self.gate(role, policy);
-            if let Some(job) = self.jobs.get_mut(&role) {
-                let stays_ready =
-                    matches!((&job.state, &state), (JobState::Ready { .. }, JobState::Ready { .. }));
-                if !stays_ready {
-                    job.state = state;
-                }
-            }
-        }
-        let ended = self.jobs.values().all(|job| has_ended(&job.state, policy));
-        if self.set.state == SetState::Open && ended {
-            self.set.state = SetState::Due { not_before_ms: 0 };
-        }
-    }
-
-    /// Whether `role` may start, must wait, or cannot start at all.
-    fn gate(&self, role: Role, policy: &Policy) -> JobState {
-        let mut first_blocked: Option<(Role, &'static str)> = None;
-        for on in role.waits_for() {
-            let Some(job) = self.jobs.get(on) else { continue };
-            match &job.state {
-                JobState::Accepted => return JobState::Ready { not_before_ms: 0 },
-                JobState::Waiting { .. } | JobState::Ready { .. } | JobState::Running { .. } => {
-                    return JobState::Waiting { on: *on };
-                }
-                JobState::NeedsHuman if policy.needs_human == NeedsHuman::Hold => {
-                    return JobState::Waiting { on: *on };
-                }
-                JobState::NeedsHuman
-                | JobState::Rejected
-                | JobState::Skipped { .. }
-                | JobState::Failed { .. }
-                | JobState::OverBudget { .. }
-                | JobState::Cancelled => {
-                    first_blocked.get_or_insert((*on, job.state.word()));
-                }
-            }
-        }
-        match first_blocked {
-            None => JobState::Ready { not_before_ms: 0 },
-            Some((on, word)) => JobState::Skipped {
-                reason: format!("the {on} image it builds on is {word}"),
-                blocked_on: Some(on),
-            },
-        }
-    }
-}
-
-/// Whether the set need not wait for this job any longer.
-fn has_ended(state: &JobState, policy: &Policy) -> bool {
-    match state {
-        JobState::NeedsHuman => policy.needs_human == NeedsHuman::Partial,
-        JobState::Waiting { .. }
-        | JobState::Ready { .. }
-        | JobState::Running { .. }
-        | JobState::Accepted
-        | JobState::Rejected
-        | JobState::Skipped { .. }
-        | JobState::Failed { .. }
-        | JobState::OverBudget { .. }
-        | JobState::Cancelled => state.is_terminal(),
     }
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::walk::{POLICY, document, events, invariants, is_by_a_person, step_invariants};
 use super::*;
+use crate::policy::NeedsHuman;
 use crate::tally::Tally;
 
 fn roles() -> impl Strategy<Value = Vec<Role>> {

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeSet;
 
+use super::gate::has_ended;
 use super::*;
 use crate::budget::MicroUsd;
 use crate::catalog::{Dimensions, Product};
 use crate::change::{Change, IndexOp, Slot};
 use crate::manifest::{JobSpec, MANIFEST_SCHEMA};
-use crate::policy::WeakReference;
+use crate::policy::{NeedsHuman, WeakReference};
 use crate::result::JobStatus;
 use crate::tally::Tally;
 

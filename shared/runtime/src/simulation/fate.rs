@@ -29,6 +29,7 @@ pub(super) struct Counts {
 }
 
 pub(super) struct Fate {
+    pub(super) seed: u64,
     chance: Mutex<StdRng>,
     /// In how many of 1,000 calls something goes wrong.
     malice: u64,
@@ -39,6 +40,8 @@ pub(super) struct Fate {
     pub(super) wrong: Mutex<Vec<String>>,
     /// Paid calls by attempt and job.
     pub(super) paid: Mutex<BTreeMap<String, u64>>,
+    /// When each result and candidate was first stored, by job.
+    pub(super) stored: Mutex<BTreeMap<String, u64>>,
 }
 
 pub(super) const START_MS: u64 = 1_700_000_000_000;
@@ -47,8 +50,11 @@ impl Fate {
     pub(super) fn new(seed: u64) -> Arc<Self> {
         let mut chance = StdRng::seed_from_u64(seed);
         let malice = chance.random_range(0..60);
-        let kind_from_ms = START_MS + chance.random_range(1_000..40_000);
+        // Now and then the world is kind from the start.
+        let is_kind = chance.random_range(0..20) == 0;
+        let kind_from_ms = START_MS + if is_kind { 0 } else { chance.random_range(1_000..40_000) };
         Arc::new(Self {
+            seed,
             chance: Mutex::new(chance),
             malice,
             kind_from_ms,
@@ -56,6 +62,7 @@ impl Fate {
             counts: Mutex::default(),
             wrong: Mutex::default(),
             paid: Mutex::default(),
+            stored: Mutex::default(),
         })
     }
 

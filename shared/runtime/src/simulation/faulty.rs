@@ -12,6 +12,7 @@ use packshot_pipeline::state::{Incarnation, SkuState};
 use packshot_pipeline::tally::Tally;
 
 use super::fate::Process;
+use crate::clock::Clock;
 use crate::port::{
     Acked, BatchControl, Broker, BrokerError, BrokerFault, Commit, Consumer, Coordinator, CoordinatorError,
     CoordinatorFault, Created, Delivery, Depth, Message, ObjectInfo, Objects, ObjectsError, ObjectsFault,
@@ -164,10 +165,22 @@ impl Coordinator for Faulty<dyn Coordinator> {
 #[async_trait]
 impl Objects for Faulty<dyn Objects> {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectsError> {
+        if !key.starts_with("blobs/") {
+            self.process.fate.blame(format!("{key} is put without asking whether it is there"));
+        }
         self.stores(self.inner.put(key, bytes)).await
     }
     async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<Put, ObjectsError> {
-        self.stores(self.inner.put_if_absent(key, bytes)).await
+        let fate = &self.process.fate;
+        let put = async {
+            let put = self.inner.put_if_absent(key, bytes).await;
+            let job = key.split(['/', '.']).nth(1).unwrap_or_default();
+            if key.starts_with("results/") || key.starts_with("candidates/") {
+                fate.stored.lock().unwrap().entry(job.to_owned()).or_insert(fate.clock.now_ms());
+            }
+            put
+        };
+        self.stores(put).await
     }
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ObjectsError> {
         self.stores(self.inner.get(key, bytes_max)).await

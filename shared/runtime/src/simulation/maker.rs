@@ -139,6 +139,14 @@ impl SimulatedWork {
         if calls > 1 {
             fate.blame(format!("{name} paid {calls} times"));
         }
+        let job_key = job.state.jobs[&role].key.to_string();
+        let stored_ms = fate.stored.lock().unwrap().get(&job_key).copied();
+        let leases = job.state.leases();
+        let lease = leases.iter().find(|lease| lease.attempt == job.attempt);
+        let claimed_ms = lease.map_or(0, |lease| lease.until_ms - job.batch.settings.policy.lease_ms);
+        if stored_ms.is_some_and(|stored_ms| stored_ms < claimed_ms) {
+            fate.blame(format!("{name} was paid though an answer was there before the claim"));
+        }
         let books = self.books.load(&job.state.batch, &job.state.sku).await.unwrap();
         let counted = books.is_none_or(|books| {
             books.state.incarnation != job.attempt.incarnation

@@ -89,7 +89,7 @@ fn catalog(fate: &Fate) -> Vec<(Batch, Vec<ManifestSku>)> {
                 .collect()
         };
         // SKUs of different batches share their jobs' keys, so one batch finds the other's.
-        let name = |sku: u64| format!("seed {} sku {sku}", fate.kind_from_ms);
+        let name = |sku: u64| format!("seed {} sku {sku}", fate.seed);
         let entries =
             (0..skus).map(|sku| sample::entry(&name(sku), &roles().into_iter().collect::<Vec<_>>()));
         (header, entries.collect())
@@ -242,6 +242,12 @@ impl World {
         let event = Event::Decided { role: *role, accept };
         let (policy, clock) = (&header.settings.policy, &self.fate.clock);
         tell(&*self.coordinator, clock, policy, &header.batch, sku, &event).await.unwrap();
+    }
+
+    /// Fingerprints of every job.
+    pub(super) fn keys(&self) -> BTreeSet<packshot_pipeline::job_key::JobKey> {
+        let entries = self.batches.iter().flat_map(|(_, entries)| entries);
+        entries.flat_map(|entry| entry.jobs.values().map(|spec| spec.key)).collect()
     }
 
     async fn settled(&self) -> bool {
