@@ -146,7 +146,12 @@ fn lift(mut wanted: Block, must: &[bool; 64], table: &[u16; 64]) -> Coefficients
 }
 
 /// The orthonormal 8-point DCT-II as a matrix, row = frequency; and its transpose.
-static COSINES: LazyLock<([[f32; 8]; 8], [[f32; 8]; 8])> = LazyLock::new(|| {
+struct Cosines {
+    matrix: [[f32; 8]; 8],
+    transposed: [[f32; 8]; 8],
+}
+
+static COSINES: LazyLock<Cosines> = LazyLock::new(|| {
     let mut matrix = [[0.0; 8]; 8];
     let mut transposed = [[0.0; 8]; 8];
     for u in 0..8 {
@@ -157,16 +162,16 @@ static COSINES: LazyLock<([[f32; 8]; 8], [[f32; 8]; 8])> = LazyLock::new(|| {
             transposed[x][u] = value;
         }
     }
-    (matrix, transposed)
+    Cosines { matrix, transposed }
 });
 
 fn forward(block: &Block) -> Block {
-    let (matrix, transposed) = &*COSINES;
+    let Cosines { matrix, transposed } = &*COSINES;
     product(matrix, block, transposed)
 }
 
 fn inverse(block: &Block) -> Block {
-    let (matrix, transposed) = &*COSINES;
+    let Cosines { matrix, transposed } = &*COSINES;
     product(transposed, block, matrix)
 }
 

@@ -26,7 +26,8 @@ use super::verify::{Check, Expected, verify};
 pub struct Member {
     /// What it is for.
     pub role: Role,
-    /// Which frame of the role: empty for its only one, else for example `9x16`.
+    /// Which frame of the role: empty for its own picture, else for example `shadow` or
+    /// `9x16`.
     pub frame: String,
     /// 8-bit sRGB.
     pub image: RgbImage,
@@ -80,15 +81,31 @@ pub struct MissingSlot {
     pub reason: String,
 }
 
-/// A member that was not let into a slot.
+/// A member that was not let into a slot which then stayed empty.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Refused {
     /// Which slot.
     pub slot: String,
     /// Which role was to fill it.
     pub role: Role,
+    /// Which frame of the role; empty for its own picture.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub frame: String,
     /// The rules it breaks, or the one reason why no file could be made.
     pub broken: Vec<Check>,
+}
+
+impl Refused {
+    fn new(slot: &Slot, member: &Member, broken: Vec<Check>) -> Self {
+        Self { slot: slot.name.clone(), role: member.role, frame: member.frame.clone(), broken }
+    }
+
+    /// The note on the file that fills the slot in its place.
+    fn passed_over(&self) -> String {
+        let broken: Vec<String> = self.broken.iter().map(|c| format!("{}: {}", c.rule, c.seen)).collect();
+        let frame = if self.frame.is_empty() { String::new() } else { format!(" ({})", self.frame) };
+        format!("taken in place of the {} image{frame}, which breaks {}", self.role, broken.join("; "))
+    }
 }
 
 /// A member that the channel has no place for.
@@ -191,32 +208,42 @@ struct Place<'a> {
 fn fill_slot(place: &Place<'_>, encoded: &mut Encoded, out: &mut Export) {
     let (slot, request) = (place.slot, place.request);
     let mut reasons = Vec::new();
+    let mut refused: Vec<Refused> = Vec::new();
     for role in &slot.roles {
-        let found =
-            request.members.iter().enumerate().find(|(_, m)| m.role == *role && m.frame == slot.frame);
-        let Some((index, member)) = found else {
+        let mut found = false;
+        for frame in &slot.frames {
+            let fits = |m: &&&Member| m.role == *role && m.frame == *frame;
+            let members = request.members.iter().enumerate();
+            let Some((index, member)) = members.into_iter().find(|(_, m)| fits(m)) else { continue };
+            found = true;
+            if !member.accepted {
+                reasons.push(format!("the {role} image is not accepted"));
+                continue;
+            }
+            match make(place, index, member, encoded) {
+                Ok(mut file)
+                    if out.files.iter().all(|other| !other.path.eq_ignore_ascii_case(&file.path)) =>
+                {
+                    file.notes.extend(refused.iter().map(Refused::passed_over));
+                    out.files.push(file);
+                    return;
+                }
+                Ok(file) => {
+                    let seen = format!("{} is the name of another file of this set", file.path);
+                    let broken = vec![Check { rule: "file-name".to_owned(), pass: false, seen }];
+                    refused.push(Refused::new(slot, member, broken));
+                }
+                Err(broken) => refused.push(Refused::new(slot, member, broken)),
+            }
+            reasons.push(format!("the {role} image breaks a rule of the channel"));
+        }
+        if !found {
             let why = request.absent.get(role).map(|why| format!(": {why}")).unwrap_or_default();
             reasons.push(format!("there is no {role} image{why}"));
-            continue;
-        };
-        if !member.accepted {
-            reasons.push(format!("the {role} image is not accepted"));
-            continue;
         }
-        match make(place, index, member, encoded) {
-            Ok(file) if out.files.iter().all(|other| !other.path.eq_ignore_ascii_case(&file.path)) => {
-                out.files.push(file);
-                return;
-            }
-            Ok(file) => {
-                let seen = format!("{} is the name of another file of this set", file.path);
-                let broken = vec![Check { rule: "file-name".to_owned(), pass: false, seen }];
-                out.refused.push(Refused { slot: slot.name.clone(), role: *role, broken });
-            }
-            Err(broken) => out.refused.push(Refused { slot: slot.name.clone(), role: *role, broken }),
-        }
-        reasons.push(format!("the {role} image breaks a rule of the channel"));
     }
+    reasons.dedup();
+    out.refused.extend(refused);
     out.missing.push(MissingSlot {
         slot: slot.name.clone(),
         required: slot.required,

@@ -19,6 +19,8 @@ pub mod set;
 pub mod verify;
 
 #[cfg(test)]
+mod channel_tests;
+#[cfg(test)]
 mod rules_tests;
 #[cfg(test)]
 pub(crate) mod testing;

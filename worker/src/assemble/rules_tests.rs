@@ -270,6 +270,26 @@ fn a_made_main_is_refused_by_etsy_and_labelled_for_google() {
 }
 
 #[test]
+fn a_shadow_is_shown_where_the_channel_allows_it() {
+    let plain = member(Role::Main, 1000, Look { zoom: 1.06, ..Look::default() });
+    let mut shadowed = plain.clone();
+    shadowed.frame = "shadow".to_owned();
+    shadowed.image.put_pixel(500, 930, Rgb([200; 3]));
+    let members = [plain, shadowed];
+    let frame = |channel: &str| {
+        let export = exported(Channel::by_name(channel).unwrap(), &members);
+        assert!(export.refused.is_empty(), "{:?}", export.refused);
+        export.files[0].frame.clone()
+    };
+    assert_eq!(["amazon", "walmart", "google", "shopify"].map(frame), ["", "", "shadow", "shadow"]);
+    let mut spilt = members;
+    spilt[1].image.put_pixel(2, 500, Rgb([240; 3]));
+    let google = exported(Channel::by_name("google").unwrap(), &spilt);
+    assert_eq!((google.files[0].frame.as_str(), google.refused.len()), ("", 0));
+    assert!(google.files[0].notes[0].contains("(shadow), which breaks white"), "{:?}", google.files[0].notes);
+}
+
+#[test]
 fn forbidden_roles_are_not_exported_and_the_reason_is_given() {
     let mut ad = member(Role::Ad, 900, Look::default());
     ad.frame = "1x1".to_owned();

@@ -60,7 +60,7 @@ const PROPERTIES: [Property; 7] = [
         axis: Axis::Colour,
         floor: 6.0,
         takes: |_, _| true,
-        distance: |a, b| palette_distance(a, b),
+        distance: palette_distance,
         says: |a, b| {
             format!(
                 "its colours are {:.1} CIEDE2000 away from the set's after white balance",
@@ -74,7 +74,7 @@ const PROPERTIES: [Property; 7] = [
         axis: Axis::Colour,
         floor: 5.0,
         takes: |_, _| true,
-        distance: |a, b| cast(a, b),
+        distance: cast,
         says: |a, b| format!("a colour cast of {:.1} Lab units against the set", cast(a, b)),
         edit: None,
     },
@@ -83,7 +83,7 @@ const PROPERTIES: [Property; 7] = [
         axis: Axis::Material,
         floor: 14.0,
         takes: |role, m| same_view(role) && !m.cut,
-        distance: |a, b| light_distance(a, b),
+        distance: light_distance,
         says: |a, b| {
             format!("lit differently: lightness runs {} where the set's runs {}", direction(a), direction(b))
         },
