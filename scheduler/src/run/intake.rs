@@ -8,6 +8,9 @@ use packshot_runtime::store::{Store, Written};
 use packshot_runtime::submit::{Occasion, create_document};
 use packshot_service::lifecycle::Shutdown;
 
+use packshot_worker::assemble::{Channel, NameClaims};
+use packshot_worker::work::CODE_SHARED_NAME;
+
 use super::progress::Progress;
 use super::{Parts, RunRequest, environment};
 use crate::exit::Failure;
@@ -15,6 +18,7 @@ use crate::intake::Catalog;
 use crate::intake::fetch::Fetcher;
 use crate::prepare::{PreparedSku, Surroundings, prepare};
 use crate::report::NoticeKind;
+use crate::session;
 
 /// What the phase leaves behind.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +63,9 @@ pub(super) async fn take_in(
         settings: &request.wanted,
         references_max: request.references_max,
     };
+    let channels: Vec<&'static Channel> =
+        request.wanted.channels.iter().filter_map(|name| Channel::by_name(name)).collect();
+    let claims = claims(request, &channels)?;
     let together = request.workshop.jobs.max(1) + 1;
     let mut taken = Taken::default();
     let mut started = 0;
@@ -77,8 +84,11 @@ pub(super) async fn take_in(
                 progress.say(&format!("bad row: {bad}"));
                 taken.notice(NoticeKind::BadRow, bad.to_string());
             }
-            Ok(product) => {
+            Ok(mut product) => {
                 started += 1;
+                if claims.any_shared(&product, &channels) {
+                    product.codes.insert(CODE_SHARED_NAME.to_owned(), "yes".to_owned());
+                }
                 looking.push_back(prepare(around, product));
             }
         }
@@ -92,6 +102,17 @@ pub(super) async fn take_in(
         submit(parts, header, sku.map_err(environment)?, &mut taken, progress).await?;
     }
     Ok(taken)
+}
+
+/// Which file names the whole catalog wants, so that two products never get the same one.
+fn claims(request: &RunRequest, channels: &[&Channel]) -> Result<NameClaims, Failure> {
+    let mut claims = NameClaims::default();
+    for entry in session::open_catalog(&request.catalog, request.images.as_deref())? {
+        if let Ok(product) = &entry.product {
+            claims.add(product, channels);
+        }
+    }
+    Ok(claims)
 }
 
 async fn submit(

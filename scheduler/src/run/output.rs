@@ -17,6 +17,8 @@ use super::intake::Taken;
 use super::outcome::SkuOutcome;
 use super::page::report_sku;
 use super::{Parts, RunRequest, environment};
+use packshot_worker::work::SET_DOCUMENT;
+
 use crate::exit::Failure;
 use crate::report::{HtmlReport, Notice, ReportHead, ReportStatus, Summary, write_results};
 use crate::session;
@@ -98,7 +100,11 @@ pub(super) async fn publish(out: &Path, objects: &dyn Objects, set: &SetResult) 
     let folder = layout::set_folder(&set.sku, &set.revision());
     let sets = out.join("sets");
     let (target, fresh) = (sets.join(set.sku.slug()), sets.join(format!(".{}.new", set.sku.slug())));
-    let document = serde_json::to_vec_pretty(set).map_err(Failure::environment)?;
+    let document =
+        objects.get(&format!("{folder}{SET_DOCUMENT}"), FILE_BYTES_MAX).await.map_err(environment)?;
+    let document = document.ok_or_else(|| {
+        environment(anyhow::anyhow!("the document of a set, {folder}{SET_DOCUMENT}, is gone from the store"))
+    })?;
     if std::fs::read(target.join("set.json")).is_ok_and(|standing| standing == document) {
         return Ok(());
     }
@@ -120,7 +126,7 @@ pub(super) async fn publish(out: &Path, objects: &dyn Objects, set: &SetResult) 
         std::fs::write(&path, &bytes).with_context(|| failed(&path)).map_err(environment)?;
     }
     std::fs::create_dir_all(&fresh).with_context(|| failed(&fresh)).map_err(environment)?;
-    std::fs::write(fresh.join("set.json"), document).with_context(|| failed(&fresh)).map_err(environment)?;
+    std::fs::write(fresh.join("set.json"), &document).with_context(|| failed(&fresh)).map_err(environment)?;
     if target.exists() {
         std::fs::remove_dir_all(&target).with_context(|| failed(&target)).map_err(environment)?;
     }

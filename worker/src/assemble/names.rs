@@ -37,6 +37,13 @@ impl NameClaims {
         }
     }
 
+    /// Whether another product wants a stem that `product` wants in any of `channels`.
+    pub fn any_shared(&self, product: &Product, channels: &[&Channel]) -> bool {
+        channels.iter().any(|channel| {
+            keys(product, channel).iter().any(|key| self.wanted.get(key).is_some_and(|count| *count > 1))
+        })
+    }
+
     /// Whether another product wants the stem that `product` wants for `slot`.
     pub fn shared(&self, product: &Product, channel: &Channel, rule: &FileName) -> bool {
         let key = key(channel, &wanted_stem(product, rule).stem);
