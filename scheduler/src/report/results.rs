@@ -195,6 +195,6 @@ mod tests {
         assert_eq!(rows[0][4..], added);
         assert_eq!(rows[1][4..], added);
         assert_eq!((rows[2][4].as_str(), rows[3][4].as_str()), ("bad-row", "not-run"));
-        assert!(rows[2][8].starts_with("line 4, column sku: the SKU is empty"));
+        assert!(rows[2][8].starts_with("line 5, column sku: the SKU is empty"));
     }
 }
