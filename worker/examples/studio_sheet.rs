@@ -1,11 +1,12 @@
 //! Renders every role of the built-in studio for a folder of photos, to look at.
 //!
 //! ```text
-//! cargo run --release -p packshot-worker --example studio_sheet -- PHOTOS OUT [--catalog FILE] [--only WORD] [--roles a,b]
+//! cargo run --release -p packshot-worker --example studio_sheet -- PHOTOS OUT [--catalog FILE] [--only WORD] [--roles a,b] [--attempt N]
 //! ```
 //!
 //! `PHOTOS` is a folder; `--catalog` a CSV with columns `sku`, `title`, `image`,
-//! `category` (without it file names serve as titles). Rows that share a SKU give the
+//! `category`, optionally `width_mm` and `height_mm` (without it file names serve as
+//! titles). `--attempt 2` shows what a second attempt would choose. Rows that share a SKU give the
 //! second view. `OUT` gets `<photo>/<role>[-<frame>].jpg` at full size and `sheet.jpg`,
 //! one row per photo. Times per role are printed.
 
@@ -39,6 +40,7 @@ struct Arguments {
     catalog: Option<PathBuf>,
     only: String,
     roles: Vec<Role>,
+    attempt: u32,
 }
 
 struct Row {
@@ -111,7 +113,7 @@ fn render(
             style: style_for(&row.product),
             accepted_main: None,
             accepted_lifestyle: None,
-            attempt: 1,
+            attempt: arguments.attempt,
         };
         let start = Instant::now();
         let made = make(&request);
@@ -175,14 +177,15 @@ fn load(path: &Path) -> Result<(Digest, Photo, Cutout)> {
 }
 
 fn arguments() -> Result<Arguments> {
-    let usage = "usage: studio_sheet PHOTOS OUT [--catalog FILE] [--only WORD] [--roles a,b]";
+    let usage = "usage: studio_sheet PHOTOS OUT [--catalog FILE] [--only WORD] [--roles a,b] [--attempt N]";
     let mut plain = Vec::new();
-    let (mut catalog, mut only, mut roles) = (None, String::new(), Role::ALL.to_vec());
+    let (mut catalog, mut only, mut roles, mut attempt) = (None, String::new(), Role::ALL.to_vec(), 1);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--catalog" => catalog = Some(PathBuf::from(words.next().context(usage)?)),
             "--only" => only = words.next().context(usage)?,
+            "--attempt" => attempt = words.next().context(usage)?.parse()?,
             "--roles" => {
                 roles = words.next().context(usage)?.split(',').filter_map(Role::parse).collect();
             }
@@ -191,7 +194,7 @@ fn arguments() -> Result<Arguments> {
     }
     let mut plain = plain.into_iter();
     let (photos, out) = (plain.next().context(usage)?, plain.next().context(usage)?);
-    Ok(Arguments { photos, out, catalog, only, roles })
+    Ok(Arguments { photos, out, catalog, only, roles, attempt })
 }
 
 fn rows(arguments: &Arguments) -> Result<Vec<Row>> {
@@ -201,7 +204,10 @@ fn rows(arguments: &Arguments) -> Result<Vec<Row>> {
         for record in reader.deserialize::<BTreeMap<String, String>>() {
             let record = record?;
             let get = |name: &str| record.get(name).cloned().unwrap_or_default();
-            rows.push(row(&get("sku"), &get("title"), &get("category"), &get("image"))?);
+            let mut row = row(&get("sku"), &get("title"), &get("category"), &get("image"))?;
+            row.product.dimensions.width_mm = get("width_mm").parse().ok();
+            row.product.dimensions.height_mm = get("height_mm").parse().ok();
+            rows.push(row);
         }
     } else {
         let mut names: Vec<String> = std::fs::read_dir(&arguments.photos)?

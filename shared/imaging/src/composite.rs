@@ -182,7 +182,7 @@ pub fn shade(canvas: &mut RgbImage, seed: u64, factor: impl Fn(u32, u32) -> f32 
         let mut state = mix(seed ^ (y as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         for (x, pixel) in bytes.chunks_exact_mut(3).enumerate() {
             let f = factor(x as u32, y as u32);
-            if !(f < 0.9995) {
+            if f >= 0.9995 || f.is_nan() {
                 continue;
             }
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -34,6 +34,9 @@ pub enum Rest {
         elevation: f32,
         /// 0.02 (a card) to 1 (round).
         depth: f32,
+        /// Share of the depth along which the lower outline is the line of contact: 0.5
+        /// for what is seen from its front or side, 1 for what stands obliquely.
+        contact: f32,
     },
     /// Seen straight from above, `thickness` pixels of the mask high.
     Lying {
@@ -95,8 +98,9 @@ pub fn ground_shadow(mask: &GrayImage, rest: Rest, light: Light) -> GroundShadow
         return GroundShadow { map: Plane::new(1, 1, 1.0), origin: (0.0, 0.0), texel: 1.0, ground_row: 0.0 };
     };
     match rest {
-        Rest::Standing { elevation, depth } => {
-            standing(&stack, elevation.clamp(0.03, 1.3), depth.clamp(0.02, 1.0), light)
+        Rest::Standing { elevation, depth, contact } => {
+            let body = Body { depth: depth.clamp(0.02, 1.0), contact: contact.clamp(0.1, 1.0) };
+            standing(&stack, elevation.clamp(0.03, 1.3), body, light)
         }
         Rest::Lying { thickness, overhang } => {
             lying(&stack, thickness.max(1.0), overhang.clamp(0.0, 0.9), light)
@@ -187,7 +191,15 @@ struct Contact {
     hangs: bool,
 }
 
-fn contacts(stack: &Stack, sin: f32, deepest: f32) -> Vec<Contact> {
+/// What is assumed of a standing product; see [`Rest::Standing`].
+#[derive(Clone, Copy)]
+struct Body {
+    depth: f32,
+    contact: f32,
+}
+
+/// `reach`: how far the line of contact runs back.
+fn contacts(stack: &Stack, sin: f32, deepest: f32, reach: f32) -> Vec<Contact> {
     let columns = stack.small.width as usize;
     let mut lower: Vec<Option<f32>> = vec![None; columns];
     for (y, runs) in stack.rows.iter().enumerate() {
@@ -199,19 +211,20 @@ fn contacts(stack: &Stack, sin: f32, deepest: f32) -> Vec<Contact> {
         .into_iter()
         .map(|end| {
             let lift = stack.bottom - end.unwrap_or(0.0);
-            let hangs = lift > deepest * sin * 1.05 + 0.5;
+            let hangs = lift > reach * sin;
             let drop = if hangs { deepest * 0.5 * sin } else { lift };
             Contact { row: stack.bottom - drop, front: -drop / sin, hangs }
         })
         .collect()
 }
 
-fn standing(stack: &Stack, elevation: f32, depth: f32, light: Light) -> GroundShadow {
+fn standing(stack: &Stack, elevation: f32, body: Body, light: Light) -> GroundShadow {
+    let depth = body.depth;
     let (sin, cos) = (elevation.sin(), elevation.cos());
     let (left, right) = stack.extent();
     let width = right - left;
     let deepest = (width * depth).max(1.0);
-    let columns = contacts(stack, sin, deepest);
+    let columns = contacts(stack, sin, deepest, deepest * body.contact);
     let height = (stack.bottom / cos).max(1.0);
     let margin = (height * throw(light) * 0.6 + height * 0.3).clamp(width * 0.25, width * 1.6 + height * 0.5);
     let mut canvas = Canvas::new(stack.size.0 + 2.0 * margin, deepest * 1.1 + 2.0 * margin);
@@ -220,7 +233,7 @@ fn standing(stack: &Stack, elevation: f32, depth: f32, light: Light) -> GroundSh
     for band in 0..BANDS.len() - 1 {
         let (low, high) = (BANDS[band] * height, BANDS[band + 1] * height);
         let (mut key, mut sky) = (canvas.empty(), canvas.empty());
-        let sky_sigma = ((low + high) * 0.275).max(0.005 * width / sin) + 0.35;
+        let sky_sigma = ((low + high) * 0.34).max(0.008 * width / sin) + 0.35;
         let slices = ((high - low) / 1.5).ceil().clamp(1.0, 24.0) as u32;
         for slice in 0..slices {
             let h = low + (high - low) * (slice as f32 + if band == 0 { 0.0 } else { 0.5 }) / slices as f32;
@@ -240,7 +253,8 @@ fn standing(stack: &Stack, elevation: f32, depth: f32, light: Light) -> GroundSh
         let key_sigma = ((low + high) * 0.5 * light.radius.tan()).max(0.0012 * width / sin) + 0.35;
         canvas.take(&key, key_sigma, &sky, sky_sigma, SKY[band]);
         if band == 0 {
-            canvas.touch(&sky, 0.6 * sky_sigma, 0.6);
+            canvas.touch(&sky, 0.35 * sky_sigma, 0.62);
+            canvas.touch(&sky, 1.3 * sky_sigma, 0.3);
         }
     }
     canvas.finish(stack.texel, (-ox * stack.texel, -oz * stack.texel), stack.bottom * stack.texel, light)
@@ -264,12 +278,11 @@ fn segments(stack: &Stack, columns: &[Contact], depth: f32, deepest: f32, rise: 
         }
         let end = (start..columns.len()).find(|x| !covered(*x)).unwrap_or(columns.len());
         let width = (end - start) as f32;
-        for x in start..end {
+        for (x, contact) in columns.iter().enumerate().take(end).skip(start) {
             let u = ((x - start) as f32 + 0.5) / width * 2.0 - 1.0;
             // Round things are circles from above, others have a flat front.
             let chord = if depth > 0.8 { (1.0 - u * u).sqrt() } else { (1.0 - u.powi(4)).sqrt().sqrt() };
             let deep = (width * depth).min(deepest) * chord;
-            let contact = &columns[x];
             let front = if contact.hangs { contact.front + deep * 0.5 } else { contact.front };
             found.push((x as f32, front - deep.max(1.0), front));
         }
@@ -404,14 +417,14 @@ mod tests {
 
     #[test]
     fn light_from_the_left_throws_to_the_right() {
-        let rest = Rest::Standing { elevation: 0.2, depth: 1.0 };
+        let rest = Rest::Standing { elevation: 0.2, depth: 1.0, contact: 0.5 };
         let shadow = ground_shadow(&block(200, 300), rest, LIGHT);
         assert!(shadow.at(290.0, -100.0) < shadow.at(-90.0, -100.0) - 0.1);
     }
 
     #[test]
     fn darkest_at_the_contact_and_gone_far_away() {
-        let rest = Rest::Standing { elevation: 0.2, depth: 1.0 };
+        let rest = Rest::Standing { elevation: 0.2, depth: 1.0, contact: 0.5 };
         let shadow = ground_shadow(&block(200, 300), rest, LIGHT);
         assert!(shadow.at(100.0, -100.0) < 0.2);
         assert!(shadow.at(100.0, 10.0) < shadow.at(100.0, 100.0));
@@ -432,7 +445,8 @@ mod tests {
             for value in [0, 255] {
                 let mask = GrayImage::from_pixel(w, h, Luma([value]));
                 let _ =
-                    ground_shadow(&mask, Rest::Standing { elevation: 0.1, depth: 0.4 }, LIGHT).at(0.0, 0.0);
+                    ground_shadow(&mask, Rest::Standing { elevation: 0.1, depth: 0.4, contact: 0.5 }, LIGHT)
+                        .at(0.0, 0.0);
                 let _ =
                     ground_shadow(&mask, Rest::Lying { thickness: 9.0, overhang: 0.0 }, LIGHT).at(0.0, 0.0);
             }

@@ -43,7 +43,10 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
         return Made::skipped("the catalog states no dimensions that fit the photo; nothing to show size by");
     };
     let longest = millimetres.0.max(millimetres.1);
-    let Some(cue) = CUES.iter().find(|cue| (0.16..=1.3).contains(&(cue.w.max(cue.h) / longest))) else {
+    // Most telling is what is a little smaller than the product.
+    let misfit = |cue: &Cue| (cue.w.max(cue.h) / longest / 0.6).ln().abs();
+    let cue = CUES.iter().min_by(|a, b| misfit(a).total_cmp(&misfit(b)));
+    let Some(cue) = cue.filter(|cue| (0.14..=1.4).contains(&(cue.w.max(cue.h) / longest))) else {
         return Made::skipped(format!("no everyday object suits a size of {longest:.0} mm"));
     };
     // Product and cue side by side, with room for the dimension lines.
@@ -121,7 +124,7 @@ fn draw_cue(canvas: &mut RgbImage, cue: &Cue, corner: (f32, f32), per_mm: f32, p
     let colour =
         RgbImage::from_fn(size.0, size.1, |x, y| image::Rgb(over(CUE_RIM, CUE, cover(distance(x, y) + rim))));
     let flat_pose = match pose {
-        Pose::Standing { elevation, .. } => Pose::Standing { elevation, depth: 0.03 },
+        Pose::Standing { elevation, .. } => Pose::Standing { elevation, depth: 0.03, contact: 0.5 },
         Pose::Lying { .. } => Pose::Lying { thickness: 0.012 },
     };
     let piece = Sized::whole(colour, alpha);

@@ -20,6 +20,8 @@ const SIDE_MAX: u32 = 1600;
 const COVERAGE_GOOD: f32 = 0.85;
 /// Share under which a crop is mostly background.
 const COVERAGE_MIN: f32 = 0.42;
+/// A crop with more of the product than this is the main image again.
+const SHARE_MAX: f64 = 0.9;
 /// Step of the measuring grid, in pixels.
 const CELL: u32 = 8;
 
@@ -41,6 +43,14 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
             "no part of {SIDE_MIN} px is mostly product; a larger reference would allow a detail"
         ));
     };
+    let shown = map.share(crop);
+    if shown > SHARE_MAX {
+        return Made::skipped(format!(
+            "a crop of {} px shows {:.0} % of the product again; a larger reference would allow a detail",
+            crop.side,
+            shown * 100.0
+        ));
+    }
     let frame = cut(request, crop);
     Made::Candidate(Candidate {
         frames: vec![frame],
@@ -151,7 +161,10 @@ impl DetailMap {
                     let middle = self.sum(&self.interest, i + core, j + core, n - 2 * core);
                     let whole = self.sum(&self.interest, i, j, n);
                     let fullness = (covered / f64::from(COVERAGE_GOOD)).min(1.0);
-                    let score = (middle * 0.7 + whole * 0.3) / (n as f64).powf(1.1) * fullness.powi(2);
+                    let centred = self.sum(&self.coverage, i + core, j + core, n - 2 * core)
+                        / ((n - 2 * core).pow(2)) as f64;
+                    let score =
+                        (middle * 0.7 + whole * 0.3) / (n as f64).powf(1.1) * (fullness * centred).powi(2);
                     if found.is_none_or(|(best, _)| score > best) {
                         found = Some((score, Square { x: i as u32 * CELL, y: j as u32 * CELL, side }));
                     }
@@ -159,6 +172,14 @@ impl DetailMap {
             }
         }
         found.map(|(_, square)| square)
+    }
+
+    /// Share of the whole product inside a square.
+    fn share(&self, square: Square) -> f64 {
+        let n = (square.side / CELL) as usize;
+        let (i, j) = ((square.x / CELL) as usize, (square.y / CELL) as usize);
+        let total = self.coverage.last().copied().unwrap_or(0.0).max(1.0);
+        self.sum(&self.coverage, i, j, n) / total
     }
 
     fn sum(&self, table: &[f64], i: usize, j: usize, n: usize) -> f64 {
@@ -213,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_detail_is_the_reference_itself() {
-        let case = Case::new("Mug", "kitchen", disc(2000, 1800, 0.45));
+        let case = Case::new("Mug", "kitchen", disc(2400, 2400, 0.47));
         let Made::Candidate(made) = make(&case.request(Role::Detail)) else { panic!("skipped") };
         let frame = &made.frames[0];
         assert!(frame.image.width() >= 800 && frame.image.width() == frame.image.height());

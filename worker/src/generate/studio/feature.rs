@@ -22,7 +22,7 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
     };
     let bounds = stage.subject.bounds;
     let tall = bounds.h as f32 > bounds.w as f32 * 1.15;
-    let side = stage.subject.master_side(0.7);
+    let side = stage.subject.master_side(0.72);
     // The shadow falls into the picture, the words stand on the lit side.
     let lit_left = stage.light.azimuth.cos() < 0.0;
     let layout = if tall {

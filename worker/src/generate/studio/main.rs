@@ -123,7 +123,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
+        #![proptest_config(ProptestConfig::with_cases(6))]
         #[test]
         fn odd_sizes_do_not_panic(w in 1u32..60, h in 1u32..60, r in 0.0f32..0.9) {
             let case = Case::new("Thing", "", disc(w, h, r));

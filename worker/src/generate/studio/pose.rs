@@ -16,6 +16,8 @@ pub(super) enum Pose {
         elevation: f32,
         /// Depth divided by width.
         depth: f32,
+        /// Share of the depth along which the lower outline touches the surface.
+        contact: f32,
     },
     /// Seen from above, on a surface that faces the camera.
     Lying {
@@ -35,6 +37,7 @@ impl Pose {
         let standing = |elevation_deg: f32| Pose::Standing {
             elevation: elevation_deg.clamp(4.0, 42.0).to_radians(),
             depth: kind.depth.clamp(0.02, 1.0),
+            contact: 0.5,
         };
         match kind.rest {
             RestRule::Lie => lying,
@@ -42,16 +45,18 @@ impl Pose {
                 // A pair from above is taller than wide; a profile is twice as wide as
                 // tall; in between the camera looks down on a pair.
                 let aspect = outline.width / outline.height;
-                // Seen obliquely, a pair reaches much further back than one shoe is wide.
-                let oblique = |elevation_deg: f32| Pose::Standing {
-                    elevation: elevation_deg.to_radians(),
+                // Seen obliquely, a pair reaches much further back than one shoe is wide,
+                // and its outline runs along the whole of that depth.
+                let oblique = Pose::Standing {
+                    elevation: (9.0 + (2.1 - aspect).clamp(0.0, 0.85) * 22.0).to_radians(),
                     depth: (kind.depth * 2.2).clamp(0.02, 0.79),
+                    contact: 1.0,
                 };
                 let parts = mask::components(&mask::threshold(alpha, 128), (outline.area * 0.1) as u64).len();
                 match () {
                     () if aspect < 1.25 && aspect > 0.35 => lying,
                     () if parts >= 2 || aspect > 2.1 => standing(7.0),
-                    () => oblique(9.0 + (2.1 - aspect).clamp(0.0, 0.85) * 22.0),
+                    () => oblique,
                 }
             }
             RestRule::Stand => standing(outline.elevation_deg(kind.depth)),
@@ -68,7 +73,7 @@ impl Pose {
     /// The same for the shadow of a mask whose longer side is `longest` pixels.
     pub(super) fn rest(self, longest: f32) -> Rest {
         match self {
-            Pose::Standing { elevation, depth } => Rest::Standing { elevation, depth },
+            Pose::Standing { elevation, depth, contact } => Rest::Standing { elevation, depth, contact },
             Pose::Lying { thickness } => {
                 // Cloth touches with its rim; a body is rounded and touches further in.
                 let overhang = if thickness < 0.05 { 0.05 } else { 0.3 };
@@ -134,12 +139,27 @@ impl Outline {
         wide_enough && centred && self.centroid >= from - slack && self.centroid <= to + slack
     }
 
-    /// Camera elevation of a round product from the sag of its base: the front of a
-    /// circle of radius R seen from elevation e hangs R sin(e) below its ends.
+    /// Camera elevation from the lower outline. The base of a thing `depth` times as deep
+    /// as wide reaches from its front to half that depth behind it, so its outline rises
+    /// by that times sin(e).
     fn elevation_deg(&self, depth: f32) -> f32 {
-        if depth < 0.95 {
+        if depth >= 0.95 {
+            return self.elevation_of_round_deg(depth);
+        }
+        let mut lifts: Vec<f32> = self.lower.iter().flatten().map(|y| self.bottom - y).collect();
+        lifts.sort_by(f32::total_cmp);
+        let lift = lifts.get(lifts.len() * 85 / 100).copied().unwrap_or(0.0);
+        // What rises further is no base: a handle, a temple, an arm.
+        if lift > 0.3 * self.height {
             return ELEVATION_USUAL_DEG;
         }
+        let sine = (1.2 * lift / (0.5 * depth * self.width).max(1.0)).clamp(0.0, 0.45);
+        sine.asin().to_degrees().max(ELEVATION_USUAL_DEG - 1.0)
+    }
+
+    /// The same for a round base: the front of a circle of radius R seen from elevation e
+    /// hangs R sin(e) below its ends.
+    fn elevation_of_round_deg(&self, depth: f32) -> f32 {
         let (from, to) = self.support(0.12 * self.height.min(self.width));
         let (centre, radius) = ((from + to) * 0.5, (to - from) * 0.5);
         if radius < 8.0 {

@@ -88,20 +88,24 @@ impl Surface {
         let (u, v) = (x * self.density + self.offset.0, y * self.density + self.offset.1);
         let near = self.tile.at(u, v, blur * self.density);
         let finish = &self.finish;
-        let mut tone = near.tone * finish.tone;
-        let mut warmth = near.warmth * finish.warmth;
-        if finish.slow > 0.0 {
-            let slow = self.tile.at(u * 0.143 + 0.37, v * 0.143 + 0.11, blur * self.density * 0.143 + 0.004);
-            tone += slow.tone * finish.tone * finish.slow;
-            warmth += slow.warmth * finish.warmth * finish.slow;
-        }
         let relief = (near.slope_x * self.toward.0 + near.slope_y * self.toward.1) * finish.relief;
-        let gain = (1.0 + tone + relief).max(0.05);
+        let gain = (1.0 + near.tone * finish.tone + relief).max(0.05);
+        let warmth = near.warmth * finish.warmth;
         [
             self.colour[0] * gain * (1.0 + warmth),
             self.colour[1] * gain,
             self.colour[2] * gain * (1.0 - warmth),
         ]
+    }
+
+    /// Slow unevenness of the surface at (x, y): a factor around 1.
+    fn slow(&self, x: f32, y: f32) -> f32 {
+        if self.finish.slow <= 0.0 {
+            return 1.0;
+        }
+        let (u, v) = (x * self.density + self.offset.0, y * self.density + self.offset.1);
+        let far = self.tile.at(u * 0.143 + 0.37, v * 0.143 + 0.11, 0.006);
+        1.0 + far.tone * self.finish.tone * self.finish.slow
     }
 }
 
@@ -210,18 +214,24 @@ impl Painter<'_> {
             if scene.elevation.is_some() { (depth.abs() - 0.3 * self.side).max(0.0) * 0.0065 } else { 0.0 };
         let footprint = (0.35 * step).max(spread).max(lens);
         let falloff = Falloff::of(scene.light, self.side);
+        let across = |x: f32| (x - camera.base.0) * spread;
+        let lit = Knots::new(row.len(), |x| {
+            let x = across(x);
+            falloff.at(x, depth) * self.window.floor(x, depth) * self.floor.slow(x, depth) * EXPOSURE
+        });
+        let standing = scene.elevation.is_some();
         for (x, pixel) in row.iter_mut().enumerate() {
-            let across = (x as f32 + 0.5 - camera.base.0) * spread;
-            let colour = self.floor.at(across, depth, footprint);
-            let lit = falloff.at(across, depth) * self.window.floor(across, depth);
-            let (mx, mz) = match scene.elevation {
-                Some(_) => (across + camera.base.0 - scene.mask_corner.0, depth),
-                None => (x as f32 + 0.5 - scene.mask_corner.0, y - scene.mask_corner.1),
+            let column = x as f32 + 0.5;
+            let colour = self.floor.at(across(column), depth, footprint);
+            let open = if standing {
+                scene.shadow.at(across(column) + camera.base.0 - scene.mask_corner.0, depth)
+            } else {
+                scene.shadow.at(column - scene.mask_corner.0, y - scene.mask_corner.1)
             };
-            let open = scene.shadow.at(mx, mz);
+            let lit = lit.at(x);
             for c in 0..3 {
                 let returned = open + (1.0 - open) * 0.16 * scene.bounce[c];
-                pixel[c] = colour[c] * lit * returned * EXPOSURE;
+                pixel[c] = colour[c] * lit * returned;
             }
         }
     }
@@ -235,24 +245,42 @@ impl Painter<'_> {
         let up = (height / self.side).max(0.0);
         let foot = if self.seamless { 1.0 } else { 1.0 - 0.13 * (-up * 9.0).exp() };
         let rise = 1.0 - 0.10 * up * up;
-        for (x, pixel) in row.iter_mut().enumerate() {
-            let across = (x as f32 + 0.5 - camera.base.0) * spread;
-            let colour = if self.seamless {
-                self.floor.at(across, -height, lens)
-            } else {
-                self.wall.at(across, -height, lens)
-            };
-            let side = scene.light.azimuth.cos() * across / self.side;
-            let lit = 0.97
-                * EXPOSURE
+        let surface = if self.seamless { &self.floor } else { &self.wall };
+        let across = |x: f32| (x - camera.base.0) * spread;
+        let lit = Knots::new(row.len(), |x| {
+            let x = across(x);
+            let side = scene.light.azimuth.cos() * x / self.side;
+            0.97 * EXPOSURE
                 * foot
                 * rise
                 * (1.0 + 0.16 * side - 0.05 * side * side)
-                * self.window.wall(across, height);
+                * self.window.wall(x, height)
+                * surface.slow(x, -height)
+        });
+        for (x, pixel) in row.iter_mut().enumerate() {
+            let colour = surface.at(across(x as f32 + 0.5), -height, lens);
+            let lit = lit.at(x);
             for c in 0..3 {
                 pixel[c] += (colour[c] * lit - pixel[c]) * share;
             }
         }
+    }
+}
+
+/// A slowly changing value along a row, computed at every eighth pixel.
+struct Knots(Vec<f32>);
+
+impl Knots {
+    const STEP: usize = 8;
+
+    fn new(length: usize, value: impl Fn(f32) -> f32) -> Self {
+        Self((0..length / Self::STEP + 2).map(|knot| value((knot * Self::STEP) as f32)).collect())
+    }
+
+    fn at(&self, x: usize) -> f32 {
+        let knot = x / Self::STEP;
+        let share = (x % Self::STEP) as f32 / Self::STEP as f32;
+        self.0[knot] + (self.0[knot + 1] - self.0[knot]) * share
     }
 }
 
