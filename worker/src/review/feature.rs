@@ -86,7 +86,7 @@ pub(super) fn measure(
     ];
     let confidence = match registration.method {
         Method::Keypoints => registration.confidence,
-        Method::Outline => 0.3 * registration.confidence,
+        Method::Edges => 0.3 * registration.confidence,
     };
     let channel =
         Channel { axis: Axis::Feature, metrics, violations: Vec::new(), confidence: f64::from(confidence) };

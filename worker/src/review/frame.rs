@@ -10,6 +10,8 @@ use packshot_imaging::register::{Affine, Registration, Similarity};
 use packshot_imaging::{mask, resize};
 use packshot_pipeline::finding::Region;
 
+use super::ground;
+
 /// Longest side of the product in the frame, in pixels.
 const PRODUCT_SIDE: f32 = 440.0;
 /// Shortest useful longest side: below it nothing can be said about details.
@@ -42,6 +44,8 @@ pub(super) struct Frame {
     pub(super) outside: Plane,
     /// Well inside the product and visible in the candidate.
     pub(super) core: Vec<bool>,
+    /// The candidate's background carried under the product, L, a and b.
+    pub(super) candidate_ground: [Vec<f32>; 3],
     /// Whether the candidate's frame covers the pixel.
     pub(super) visible: Vec<bool>,
     /// Share of the product that the candidate's frame covers.
@@ -77,19 +81,29 @@ impl Frame {
         let (drawn, visible) = source.draw(&placement.to_affine(), width, height);
         let (drawn_local, _) = source.draw(&local, width, height);
         let area = mask::area(&mask::threshold(&small_mask, 128)).max(1);
-        let inside = mask::erode(&mask::threshold(&small_mask, 200), 2);
-        let core: Vec<bool> = inside.pixels().zip(&visible).map(|(p, seen)| p.0[0] > 127 && *seen).collect();
+        let outside = mask::distance_outside(&mask::threshold(&small_mask, 20));
+        let beside: Vec<bool> =
+            outside.data.iter().zip(&visible).map(|(d, seen)| *d > 5.0 && *seen).collect();
+        let size = (area as f32).sqrt();
+        let (reference_lab, candidate_lab) = (colour::lab_image(&small_reference), colour::lab_image(&drawn));
+        let candidate_ground = ground::carried(&candidate_lab, &beside, size);
+        let reference_ground = ground::carried(&reference_lab, &beside, size);
+        let through =
+            ground::seen_through((&reference_lab, &reference_ground), (&candidate_lab, &candidate_ground));
+        let depth = mask::distance_inside(&mask::difference(&mask::threshold(&small_mask, 200), &through));
+        let core: Vec<bool> = depth.data.iter().zip(&visible).map(|(d, seen)| *d > 2.0 && *seen).collect();
         let shown = small_mask.pixels().zip(&visible).filter(|(p, seen)| p.0[0] > 127 && **seen).count();
         Some(Frame {
             width,
             height,
-            size: (area as f32).sqrt(),
-            reference_lab: colour::lab_image(&small_reference),
-            candidate_lab: colour::lab_image(&drawn),
+            size,
+            reference_lab,
+            candidate_lab,
+            candidate_ground,
             local_lab: colour::lab_image(&drawn_local),
             reference: small_reference,
             candidate: drawn,
-            outside: mask::distance_outside(&mask::threshold(&small_mask, 20)),
+            outside,
             mask: small_mask,
             core,
             visible,

@@ -11,6 +11,7 @@ mod colour;
 pub mod compare;
 mod feature;
 mod frame;
+mod ground;
 mod heatmap;
 mod locked;
 mod material;
@@ -20,6 +21,7 @@ mod quality;
 mod rules;
 mod scale;
 mod shape;
+mod stretch;
 pub mod thresholds;
 pub mod verdict;
 
@@ -133,6 +135,16 @@ pub fn measure(request: &ReviewRequest) -> Measured {
         Ok(found) => found,
         Err(why) => return unmeasured(rgb, candidate, why.to_string()),
     };
+    if let Some(stretch) = stretch::of_picture(&registration) {
+        return stretch::measure_undone(request, candidate, stretch);
+    }
+    measure_registered(request, candidate, registration)
+}
+
+/// Measures every axis of a candidate whose product was found.
+fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registration: Registration) -> Measured {
+    let rgb = &request.reference.rgb;
+    let mask = &request.cutout.alpha;
     let Some(frame) = Frame::new(rgb, mask, candidate, &registration) else {
         return unmeasured(rgb, candidate, "the product is too small in one of the pictures".to_owned());
     };

@@ -3,6 +3,7 @@
 
 use packshot_imaging::blur;
 
+use super::channel::quantile;
 use super::frame::Frame;
 
 /// How far the outline is looked for on either side, by the product's size.
@@ -98,19 +99,22 @@ fn edge(
     best.filter(|(_, step, _)| *step > STEP_MIN).map(|(_, _, offset)| offset)
 }
 
-/// The median of the neighbours within a radius: one wrong edge is no bulge.
+/// The median of the neighbours within a radius: one wrong edge is no bulge. Where the
+/// neighbours disagree, on wood grain say, nothing can be told.
 fn smoothed(points: &[(f32, f32)], raw: &[Option<f32>], radius: f32) -> Vec<Option<f32>> {
+    let disagreement = (0.25 * radius).max(2.0);
     points
         .iter()
         .map(|&(x, y)| {
-            let mut near: Vec<f32> = points
-                .iter()
-                .zip(raw)
-                .filter(|((u, v), _)| (u - x).hypot(v - y) < radius)
-                .filter_map(|(_, o)| *o)
-                .collect();
-            let all = points.iter().filter(|(u, v)| (u - x).hypot(v - y) < radius).count();
-            (near.len() >= 3 && 2 * near.len() >= all).then(|| super::channel::quantile(&mut near, 0.5))
+            let close = |u: f32, v: f32| (u - x).hypot(v - y) < radius;
+            let all = points.iter().filter(|(u, v)| close(*u, *v)).count();
+            let mut near: Vec<f32> =
+                points.iter().zip(raw).filter(|((u, v), _)| close(*u, *v)).filter_map(|(_, o)| *o).collect();
+            if near.len() < 3 || 2 * near.len() < all {
+                return None;
+            }
+            let spread = quantile(&mut near, 0.75) - quantile(&mut near, 0.25);
+            (spread <= disagreement).then(|| quantile(&mut near, 0.5))
         })
         .collect()
 }

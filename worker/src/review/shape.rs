@@ -2,7 +2,6 @@
 //! shrinkage of the outline from its own edge profiles, and parts that are missing.
 
 use image::GrayImage;
-use packshot_imaging::blur;
 use packshot_imaging::mask;
 use packshot_imaging::photo::Rect;
 use packshot_imaging::register::{Match, Method, Registration};
@@ -35,7 +34,7 @@ pub(super) fn measure(
     metrics.extend(missing(frame, light, size));
     let believed = match registration.method {
         Method::Keypoints => registration.confidence.max(outline.decided),
-        Method::Outline => 0.5 * outline.decided,
+        Method::Edges => 0.5 * outline.decided,
     };
     Channel { axis: Axis::Shape, metrics, violations: Vec::new(), confidence: f64::from(believed) }
 }
@@ -237,9 +236,7 @@ fn widths(frame: &Frame, outline: &Outline) -> Option<String> {
 fn missing(frame: &Frame, light: &Light, size: (u32, u32)) -> Option<Metric> {
     let (w, h) = (frame.width, frame.height);
     let inside = mask::threshold(&frame.mask, 200);
-    let outside: Vec<bool> =
-        frame.outside.data.iter().zip(&frame.visible).map(|(d, seen)| *d > 5.0 && *seen).collect();
-    let ground = background(frame, &outside);
+    let ground = &frame.candidate_ground;
     let shift = light_shift(frame, light);
     let (r, c) = (&frame.reference_lab, &frame.candidate_lab);
     let mut gone = GrayImage::new(w, h);
@@ -284,50 +281,4 @@ fn light_shift(frame: &Frame, light: &Light) -> [f32; 3] {
     };
     let (r, c) = (&frame.reference_lab, &frame.candidate_lab);
     [middle(&r.l, &c.l), middle(&r.a, &c.a), middle(&r.b, &c.b)]
-}
-
-/// The candidate's background carried smoothly under the product, from fine to coarse; at a
-/// quarter of the frame's resolution, as it is smooth.
-fn background(frame: &Frame, outside: &[bool]) -> [Vec<f32>; 3] {
-    const STEP: usize = 4;
-    let (w, h) = (frame.width as usize, frame.height as usize);
-    let (sw, sh) = (w.div_ceil(STEP), h.div_ceil(STEP));
-    let lab = &frame.candidate_lab;
-    let mut sums = [vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh]];
-    for y in 0..h {
-        for x in 0..w {
-            let (i, cell) = (y * w + x, (y / STEP) * sw + x / STEP);
-            if outside[i] {
-                for (sum, v) in sums.iter_mut().zip([lab.l[i], lab.a[i], lab.b[i], 1.0]) {
-                    sum[cell] += v;
-                }
-            }
-        }
-    }
-    let planes = sums.map(|data| blur::Plane { width: sw as u32, height: sh as u32, data });
-    let mut filled = vec![0f32; sw * sh];
-    let mut out = [vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh]];
-    for sigma in [0.02, 0.05, 0.12, 0.3] {
-        let soft: Vec<_> =
-            planes.iter().map(|p| blur::gaussian(p, (sigma * frame.size / STEP as f32).max(0.5))).collect();
-        for i in 0..filled.len() {
-            let weight = soft[3].data[i] / (STEP * STEP) as f32;
-            if weight > 1e-3 {
-                let believed = (4.0 * weight).min(1.0) * (1.0 - filled[i]);
-                for (o, s) in out.iter_mut().zip(&soft) {
-                    o[i] += believed * s.data[i] / soft[3].data[i];
-                }
-                filled[i] += believed;
-            }
-        }
-    }
-    out.map(|small| {
-        (0..w * h)
-            .map(|i| {
-                let cell = (i / w / STEP) * sw + (i % w) / STEP;
-                // nothing known of the background: infinitely far from every colour
-                if filled[cell] > 1e-3 { small[cell] / filled[cell] } else { 1e6 }
-            })
-            .collect()
-    })
 }

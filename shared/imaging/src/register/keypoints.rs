@@ -11,8 +11,6 @@ pub(super) const DESCRIPTOR: usize = 128;
 const INTERVALS: usize = 3;
 /// Blur of the first level of an octave, in its pixels.
 const SIGMA_BASE: f32 = 1.6;
-/// Blur assumed in the picture as given.
-const SIGMA_CAMERA: f32 = 0.5;
 /// Smallest difference-of-Gaussians response kept, for lightness in 0..1.
 const CONTRAST_MIN: f32 = 0.006;
 /// Largest ratio of principal curvatures: longer ridges are edges, not points.
@@ -40,9 +38,15 @@ struct Octave {
 }
 
 /// Finds at most `keep` keypoints, strongest first, where `inside(x, y)` (input pixels) holds.
-/// `gray` is lightness in 0..1. Pictures with a side under 16 px have none.
-pub(super) fn keypoints(gray: &Plane, keep: usize, inside: impl Fn(f32, f32) -> bool) -> Vec<Keypoint> {
-    let octaves = pyramid(gray);
+/// `gray` is lightness in 0..1 and has `blurred` pixels of blur by itself. Pictures with a side
+/// under 16 px have none.
+pub(super) fn keypoints(
+    gray: &Plane,
+    blurred: f32,
+    keep: usize,
+    inside: impl Fn(f32, f32) -> bool,
+) -> Vec<Keypoint> {
+    let octaves = pyramid(gray, blurred);
     let mut raw = Vec::new();
     for (index, octave) in octaves.iter().enumerate() {
         extrema(octave, index, &inside, &mut raw);
@@ -66,12 +70,12 @@ pub(super) fn keypoints(gray: &Plane, keep: usize, inside: impl Fn(f32, f32) -> 
     found
 }
 
-fn pyramid(gray: &Plane) -> Vec<Octave> {
+fn pyramid(gray: &Plane, blurred: f32) -> Vec<Octave> {
     let mut octaves = Vec::new();
     if gray.width.min(gray.height) < 16 {
         return octaves;
     }
-    let first = (SIGMA_BASE * SIGMA_BASE - SIGMA_CAMERA * SIGMA_CAMERA).sqrt();
+    let first = (SIGMA_BASE * SIGMA_BASE - blurred * blurred).max(0.01).sqrt();
     let mut base = crate::blur::gaussian(gray, first);
     let mut step = 1.0;
     let k = 2f32.powf(1.0 / INTERVALS as f32);
@@ -315,7 +319,7 @@ mod tests {
                 plane.data[y * 96 + x] += 0.6 * (-d).exp();
             }
         }
-        let points = keypoints(&plane, 10, |_, _| true);
+        let points = keypoints(&plane, 0.5, 10, |_, _| true);
         let best = points.first().expect("the blob");
         assert!((best.x - 40.0).abs() < 0.6 && (best.y - 30.0).abs() < 0.6, "{} {}", best.x, best.y);
         assert!((3.0..8.0).contains(&best.sigma), "{}", best.sigma);
@@ -324,7 +328,7 @@ mod tests {
     #[test]
     fn tiny_and_flat_pictures_have_none() {
         for (w, h) in [(1, 1), (1, 300), (15, 15), (64, 64)] {
-            assert!(keypoints(&Plane::new(w, h, 0.5), 100, |_, _| true).is_empty());
+            assert!(keypoints(&Plane::new(w, h, 0.5), 0.5, 100, |_, _| true).is_empty());
         }
     }
 }

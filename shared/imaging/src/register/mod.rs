@@ -6,6 +6,7 @@
 //! Products without marks fall back to their outline. When neither holds, the answer is
 //! [`NotComparable`], never a guess.
 
+mod dense;
 mod fit;
 mod keypoints;
 mod matching;
@@ -29,26 +30,38 @@ use keypoints::Keypoint;
 const PRODUCT_SIDE: f32 = 480.0;
 /// Longest side of the candidate's working size, in pixels.
 const CANDIDATE_SIDE: f32 = 720.0;
-/// Keypoints kept per picture.
+/// How much larger both are worked on when the product shows few points.
+const FINE: f32 = 2.0;
+/// Longest side of a candidate worked on in that case, in pixels.
+const CANDIDATE_SIDE_FINE: f32 = 1100.0;
+/// A product with fewer points than this is worked on larger.
+const POINTS_FEW: usize = 250;
+/// Keypoints kept per picture; a busy background must not crowd out a faint product.
 const KEYPOINTS_REFERENCE: usize = 900;
-const KEYPOINTS_CANDIDATE: usize = 1400;
+const KEYPOINTS_CANDIDATE: usize = 2200;
 /// Fewest agreeing matches that make a placement.
 const INLIERS_MIN: usize = 9;
 /// Smallest share of the product that they must cover.
-const SPREAD_MIN: f32 = 0.12;
+const SPREAD_MIN: f32 = 0.05;
 /// How far from a placement its matches may lie, by the product's longest side: room for
 /// the stretch and the moved parts that are to be measured.
 const REACH: f32 = 0.07;
-/// Smallest overlap of the two outlines in the fallback.
-const OVERLAP_MIN: f32 = 0.80;
+/// Smallest overlap of two outlines worth looking at.
+const OVERLAP_MIN: f32 = 0.55;
+/// Smallest correlation of edges that bears out a placement found by keypoints, and one
+/// found without them.
+const EDGES_MIN_KEYPOINTS: f32 = 0.35;
+const EDGES_MIN_ALONE: f32 = 0.55;
+/// Fewest matches whose agreement is worth a try by edges.
+const VOTES_MIN: usize = 4;
 
 /// How a placement was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
     /// Keypoints on the product.
     Keypoints,
-    /// The outline alone: less exact, blind to rotation of round things.
-    Outline,
+    /// All edges together, outline included: less exact, blind to rotation of round things.
+    Edges,
 }
 
 /// Where the product sits in the candidate. All coordinates are continuous full-size pixels.
@@ -78,6 +91,8 @@ pub struct Registration {
 pub struct Surroundings {
     /// Reference pixels to candidate pixels.
     pub similarity: Similarity,
+    /// The affine map over the same matches: what was done to the whole picture.
+    pub affine: Affine,
     /// Number of matches that agree.
     pub inliers: usize,
 }
@@ -100,8 +115,9 @@ struct Working {
 }
 
 impl Working {
-    fn new(rgb: &RgbImage, crop: Rect, side_max: f32, longest: f32) -> Working {
-        let factor = (side_max / longest.max(1.0)).min(1.0);
+    /// `crop` of a picture with `longest` reduced to `side_max`, enlarged at most `enlarge` times.
+    fn new(rgb: &RgbImage, crop: Rect, side_max: f32, longest: f32, enlarge: f32) -> Working {
+        let factor = (side_max / longest.max(1.0)).min(enlarge);
         let (w, h) = ((crop.w as f32 * factor).round().max(1.0), (crop.h as f32 * factor).round().max(1.0));
         let cut;
         let source = if (crop.w, crop.h) == rgb.dimensions() {
@@ -126,6 +142,11 @@ impl Working {
             })
             .collect();
         Plane { width: self.rgb.width(), height: self.rgb.height(), data }
+    }
+
+    /// Blur that the picture has by itself, in working pixels.
+    fn camera_blur(&self) -> f32 {
+        0.5 * self.factor.max(1.0)
     }
 
     fn full(&self, p: (f32, f32)) -> (f32, f32) {
@@ -153,17 +174,24 @@ pub fn register(
     if candidate.width().min(candidate.height()) < 24 || bounds.w.max(bounds.h) < 24 {
         return Err(not("the picture is too small to compare"));
     }
-    let scene = Scene::new(reference, ref_mask, bounds, candidate);
+    let mut scene = Scene::new(reference, ref_mask, bounds, candidate, 1.0);
+    if scene.product_points.len() < POINTS_FEW {
+        scene = Scene::new(reference, ref_mask, bounds, candidate, FINE);
+    }
     let tentative = matching::mutual(&scene.product_points, &scene.candidate_points);
     let hinted = hint.filter(Similarity::is_sane).map(|s| scene.to_working(&s));
-    let found = hinted
+    let voted = fit::vote(&tentative, REACH * scene.size());
+    let by_marks = hinted
         .and_then(|s| scene.by_keypoints(&s))
-        .or_else(|| fit::vote(&tentative, REACH * scene.size()).and_then(|(s, _)| scene.by_keypoints(&s)));
-    if let Some(placed) = found {
+        .or_else(|| voted.as_ref().and_then(|(s, _)| scene.by_keypoints(s)));
+    if let Some(placed) = by_marks
+        && scene.edge_score(&placed.similarity) >= EDGES_MIN_KEYPOINTS
+    {
         return Ok(scene.finish(placed));
     }
-    scene.by_outline(hinted).ok_or_else(|| {
-        not("the product was not found again: too few of its marks match and the outline does not fit")
+    let voted = voted.filter(|(_, members)| members.len() >= VOTES_MIN).map(|(s, _)| s);
+    scene.by_edges(hinted.into_iter().chain(voted).chain(scene.by_outline())).ok_or_else(|| {
+        not("the product was not found again: too few of its marks match and its edges do not fit")
     })
 }
 
@@ -187,22 +215,37 @@ struct Placed {
 }
 
 impl Scene {
-    fn new(reference: &RgbImage, ref_mask: &GrayImage, bounds: Rect, candidate: &RgbImage) -> Scene {
+    fn new(
+        reference: &RgbImage,
+        ref_mask: &GrayImage,
+        bounds: Rect,
+        candidate: &RgbImage,
+        enlarge: f32,
+    ) -> Scene {
         let longest = bounds.w.max(bounds.h);
         let around = around(bounds, longest, reference.dimensions());
-        let reference = Working::new(reference, around, PRODUCT_SIDE, longest as f32);
+        let reference = Working::new(reference, around, enlarge * PRODUCT_SIDE, longest as f32, enlarge);
         let (w, h) = reference.rgb.dimensions();
         let mask = resize::resize_gray(&resize::crop_gray(ref_mask, around), w, h);
         let whole = Rect { x: 0, y: 0, w: candidate.width(), h: candidate.height() };
-        let candidate = Working::new(candidate, whole, CANDIDATE_SIDE, whole.w.max(whole.h) as f32);
+        let candidate = Working::new(
+            candidate,
+            whole,
+            if enlarge > 1.0 { CANDIDATE_SIDE_FINE } else { CANDIDATE_SIDE },
+            whole.w.max(whole.h) as f32,
+            enlarge,
+        );
         let grown = crate::mask::dilate(&mask, 3);
         let on = |x: f32, y: f32| grown.get_pixel((x as u32).min(w - 1), (y as u32).min(h - 1)).0[0] > 127;
         let light = reference.lightness();
-        let product_points = keypoints::keypoints(&light, KEYPOINTS_REFERENCE, on);
+        let product_points = keypoints::keypoints(&light, reference.camera_blur(), KEYPOINTS_REFERENCE, on);
         let far = crate::mask::dilate(&mask, 8);
         let off = |x: f32, y: f32| far.get_pixel((x as u32).min(w - 1), (y as u32).min(h - 1)).0[0] <= 127;
-        let other_points = keypoints::keypoints(&light, KEYPOINTS_REFERENCE / 2, off);
-        let candidate_points = keypoints::keypoints(&candidate.lightness(), KEYPOINTS_CANDIDATE, |_, _| true);
+        let other_points =
+            keypoints::keypoints(&light, reference.camera_blur(), KEYPOINTS_REFERENCE / 2, off);
+        let light = candidate.lightness();
+        let candidate_points =
+            keypoints::keypoints(&light, candidate.camera_blur(), KEYPOINTS_CANDIDATE, |_, _| true);
         let product_side = longest as f32 * reference.factor;
         Scene { reference, candidate, mask, product_points, other_points, candidate_points, product_side }
     }
@@ -236,7 +279,7 @@ impl Scene {
         let reach = (self.product_side * similarity.scale * 0.03).max(2.5);
         let agreeing: Vec<(f32, f32)> =
             matches.iter().filter(|m| near(&map, m, reach)).map(|m| m.from).collect();
-        let spread = fit::spread(&agreeing, &self.product_pixels());
+        let spread = fit::spread(&agreeing, &self.shown_pixels(&similarity));
         (agreeing.len() >= INLIERS_MIN && spread >= SPREAD_MIN).then_some(Placed {
             similarity,
             affine: map,
@@ -254,13 +297,23 @@ impl Scene {
             .collect()
     }
 
-    fn surroundings(&self, product: &Similarity) -> Option<Surroundings> {
+    /// Product pixels that a placement puts inside the candidate.
+    fn shown_pixels(&self, similarity: &Similarity) -> Vec<(f32, f32)> {
+        let (w, h) = self.candidate.rgb.dimensions();
+        let mut pixels = self.product_pixels();
+        pixels.retain(|(x, y)| {
+            let (u, v) = similarity.apply(*x, *y);
+            u >= 0.0 && v >= 0.0 && u < w as f32 && v < h as f32
+        });
+        pixels
+    }
+
+    fn surroundings(&self) -> Option<Surroundings> {
         let tentative = matching::mutual(&self.other_points, &self.candidate_points);
         let reach = (0.02 * self.size()).max(2.0);
         let (similarity, members) = fit::vote(&tentative, reach)?;
         let points: Vec<(f32, f32)> = members.iter().map(|&i| tentative[i].from).collect();
         let spread = fit::spread(&points, &self.product_pixels());
-        let _ = product;
         (members.len() >= INLIERS_MIN && spread > 0.02)
             .then(|| Surroundings { similarity: self.to_full(&similarity), inliers: members.len() })
     }
@@ -271,10 +324,14 @@ impl Scene {
         Similarity { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
     }
 
-    fn finish(&self, placed: Placed) -> Registration {
-        let scaled = placed.affine.resized(1.0 / self.reference.factor, 1.0 / self.candidate.factor);
+    fn affine_to_full(&self, working: &Affine) -> Affine {
+        let scaled = working.resized(1.0 / self.reference.factor, 1.0 / self.candidate.factor);
         let (dx, dy) = scaled.apply(self.reference.offset.0, self.reference.offset.1);
-        let affine = Affine { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled };
+        Affine { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
+    }
+
+    fn finish(&self, placed: Placed) -> Registration {
+        let affine = self.affine_to_full(&placed.affine);
         let ratio = self.reference.factor / self.candidate.factor;
         let matches = placed
             .matches
@@ -295,36 +352,60 @@ impl Scene {
             inliers: placed.inliers,
             spread: placed.spread,
             confidence: count * (placed.spread / 0.4).min(1.0),
-            surroundings: self.surroundings(&placed.similarity),
+            surroundings: self.surroundings(),
         }
     }
 
-    fn by_outline(&self, hinted: Option<Similarity>) -> Option<Registration> {
-        let rough = silhouette::rough_mask(&self.candidate.rgb);
-        let opened = crate::mask::close(&crate::mask::open(&rough, 1), 2);
-        let filled = crate::mask::fill_holes(&opened);
-        let area = crate::mask::area(&filled);
-        let labels = crate::mask::label(&filled);
-        let kept = labels.select(|c| c.area * 12 >= area);
-        let reference = crate::mask::threshold(&self.mask, 128);
-        let fitted = silhouette::fit_outline(&crate::mask::fill_holes(&reference), &kept)?;
-        if fitted.overlap < OVERLAP_MIN {
+    /// Middle of the product in working pixels of the reference.
+    fn centre(&self) -> (f32, f32) {
+        crate::mask::bounds(&self.mask, 128)
+            .map_or((0.0, 0.0), |b| (b.x as f32 + b.w as f32 / 2.0, b.y as f32 + b.h as f32 / 2.0))
+    }
+
+    fn edges(&self, scale: f32) -> dense::Edges {
+        dense::Edges::new(&self.reference.rgb, &self.mask, self.product_side, &self.candidate.rgb, scale)
+    }
+
+    fn edge_score(&self, similarity: &Similarity) -> f32 {
+        self.edges(similarity.scale).score(similarity, 0)
+    }
+
+    /// Tries to settle rough placements by their edges and takes the best that fits.
+    fn by_edges(&self, starts: impl Iterator<Item = Similarity>) -> Option<Registration> {
+        let (similarity, score) = starts
+            .filter(|s| s.is_sane() && (0.05..20.0).contains(&s.scale))
+            .map(|start| self.edges(start.scale).climb(&start, self.centre(), self.product_side))
+            .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        if score < EDGES_MIN_ALONE {
             return None;
         }
-        let similarity = hinted
-            .filter(|h| (h.scale / fitted.similarity.scale).ln().abs() < 0.03)
-            .map_or(fitted.similarity, |h| Similarity { angle: h.angle, ..fitted.similarity });
+        // settled, it may well be near enough for the marks to be matched after all
+        if let Some(placed) = self.by_keypoints(&similarity) {
+            return Some(self.finish(placed));
+        }
         let full = self.to_full(&similarity);
         Some(Registration {
             similarity: full,
             affine: full.to_affine(),
-            method: Method::Outline,
+            method: Method::Edges,
             matches: Vec::new(),
             inliers: 0,
             spread: 0.0,
-            confidence: (0.5 * fitted.overlap - 3.0 * fitted.gap).clamp(0.0, 0.5),
-            surroundings: self.surroundings(&similarity),
+            confidence: (score - 0.4).clamp(0.0, 0.5),
+            surroundings: self.surroundings(),
         })
+    }
+
+    /// A rough placement from the outline, for products on a smooth background.
+    fn by_outline(&self) -> Option<Similarity> {
+        let rough = silhouette::rough_mask(&self.candidate.rgb);
+        let opened = crate::mask::close(&crate::mask::open(&rough, 1), 2);
+        let filled = crate::mask::fill_holes(&opened);
+        let area = crate::mask::area(&filled);
+        let kept = crate::mask::label(&filled).select(|c| c.area * 12 >= area);
+        let reference = crate::mask::threshold(&self.mask, 128);
+        let fitted = silhouette::fit_outline(&crate::mask::fill_holes(&reference), &kept)?;
+        (fitted.overlap >= OVERLAP_MIN).then_some(fitted.similarity)
     }
 }
 

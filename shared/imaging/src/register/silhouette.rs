@@ -13,8 +13,6 @@ pub(super) struct OutlineFit {
     pub(super) similarity: Similarity,
     /// Intersection over union of the reference mask moved over and the candidate's mask.
     pub(super) overlap: f32,
-    /// Mean distance of the reference outline from the candidate's, by product size.
-    pub(super) gap: f32,
 }
 
 /// Foreground of a picture on a smooth background: what differs from the colour surface
@@ -78,7 +76,6 @@ pub(super) fn fit_outline(reference: &GrayImage, candidate: &GrayImage) -> Optio
     if source.len() < 12 || target.len() < 12 {
         return None;
     }
-    let mut gap = f32::MAX;
     for round in 0..24 {
         let pairs: Vec<Match> = source
             .iter()
@@ -97,20 +94,12 @@ pub(super) fn fit_outline(reference: &GrayImage, candidate: &GrayImage) -> Optio
             .collect();
         let reach = size_to * if round < 8 { 0.3 } else { 0.08 };
         let next = fit::similarity_of(&pairs, reach)?;
-        gap = pairs
-            .iter()
-            .map(|m| {
-                let (x, y) = next.apply(m.from.0, m.from.1);
-                (x - m.to.0).hypot(y - m.to.1)
-            })
-            .sum::<f32>()
-            / (pairs.len() as f32 * size_to.max(1.0));
         similarity = next;
     }
     if similarity.angle.abs() > 0.45 || !similarity.is_sane() {
         return None;
     }
-    Some(OutlineFit { similarity, overlap: overlap(reference, candidate, &similarity), gap })
+    Some(OutlineFit { similarity, overlap: overlap(reference, candidate, &similarity) })
 }
 
 /// Centre of gravity and square root of the area; `None` for under 30 pixels.

@@ -9,7 +9,7 @@ use packshot_worker::review::thresholds::{self, Thresholds};
 use crate::pairs::Measured;
 
 /// Share of no-drift pairs that may lie over a metric's scale.
-const TAIL_METRIC: f64 = 0.02;
+const TAIL_METRIC: f64 = 0.004;
 /// Share of no-drift pairs that one axis may fail.
 const TAIL_AXIS: f64 = 0.004;
 /// Products are divided into this many folds.

@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! cargo run --release -p packshot-tests --bin drift_bench -- BENCH [--metrics FILE] [--share S]
-//!     [--given-masks] [--fit THRESHOLDS.json --date YYYY-MM-DD]
+//!     [--only TEXT] [--evidence FOLDER] [--given-masks] [--fit THRESHOLDS.json --date YYYY-MM-DD]
 //! ```
 //!
 //! `BENCH` holds `labels.csv` and the pictures it names. Measurements are kept in `--metrics`
 //! (JSON lines) and reused by the next run, so that a fit costs no measuring. `--share` takes
-//! a part of the pairs, spread evenly. `--given-masks` uses the benchmark's product masks
+//! a part of the pairs, spread evenly; `--only` the pairs with a text in their name.
+//! `--evidence` writes the evidence picture of every pair measured. `--given-masks` uses the benchmark's product masks
 //! instead of our own cut-out of the reference.
 
 mod fit;
@@ -25,6 +26,8 @@ struct Options {
     bench: PathBuf,
     metrics: Option<PathBuf>,
     share: f64,
+    only: String,
+    evidence: Option<PathBuf>,
     given_masks: bool,
     fit: Option<PathBuf>,
     date: String,
@@ -42,9 +45,15 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let options = options()?;
-    let labels = pairs::labels(&options.bench, options.share)?;
-    let measured =
-        pairs::measure_all(&options.bench, &labels, options.metrics.as_deref(), options.given_masks)?;
+    let mut labels = pairs::labels(&options.bench, options.share)?;
+    labels.retain(|l| l.pair.contains(&options.only));
+    let how = pairs::How {
+        bench: &options.bench,
+        kept: options.metrics.as_deref(),
+        given_masks: options.given_masks,
+        evidence: options.evidence.as_deref(),
+    };
+    let measured = pairs::measure_all(&how, &labels)?;
     let folds = fit::cross_validated(&measured);
     print(&table::render(&measured, &folds));
     if let Some(path) = &options.fit {
@@ -60,6 +69,8 @@ fn options() -> anyhow::Result<Options> {
         bench: PathBuf::new(),
         metrics: None,
         share: 1.0,
+        only: String::new(),
+        evidence: None,
         given_masks: false,
         fit: None,
         date: String::new(),
@@ -70,6 +81,8 @@ fn options() -> anyhow::Result<Options> {
         match argument.as_str() {
             "--metrics" => options.metrics = Some(value()?.into()),
             "--share" => options.share = value()?.parse().context("--share is a number from 0 to 1")?,
+            "--only" => options.only = value()?,
+            "--evidence" => options.evidence = Some(value()?.into()),
             "--given-masks" => options.given_masks = true,
             "--fit" => options.fit = Some(value()?.into()),
             "--date" => options.date = value()?,

@@ -65,12 +65,19 @@ pub(crate) fn labels(bench: &Path, share: f64) -> anyhow::Result<Vec<Label>> {
     Ok(all.into_iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, l)| l).collect())
 }
 
-pub(crate) fn measure_all(
-    bench: &Path,
-    labels: &[Label],
-    kept: Option<&Path>,
-    given_masks: bool,
-) -> anyhow::Result<Vec<Measured>> {
+/// How pairs are measured.
+pub(crate) struct How<'a> {
+    pub(crate) bench: &'a Path,
+    /// Measurements of earlier runs, added to.
+    pub(crate) kept: Option<&'a Path>,
+    /// The benchmark's masks instead of our own cut-outs.
+    pub(crate) given_masks: bool,
+    /// Folder for evidence pictures.
+    pub(crate) evidence: Option<&'a Path>,
+}
+
+pub(crate) fn measure_all(how: &How, labels: &[Label]) -> anyhow::Result<Vec<Measured>> {
+    let How { bench, kept, given_masks, .. } = *how;
     let mut known: HashMap<String, Row> = HashMap::new();
     if let Some(path) = kept
         && let Ok(file) = std::fs::File::open(path)
@@ -102,7 +109,7 @@ pub(crate) fn measure_all(
             let reference = Reference::load(bench, reference, mask, given_masks)?;
             let mut rows = Vec::with_capacity(group.len());
             for label in group {
-                let row = one(bench, &reference, label)?;
+                let row = one(how, &reference, label)?;
                 if let Some(sink) = &sink {
                     let line = serde_json::to_string(&row)? + "\n";
                     let mut file = sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -170,8 +177,8 @@ fn open(path: &Path) -> anyhow::Result<RgbImage> {
     Ok(image::open(path).with_context(|| format!("{} cannot be read", path.display()))?.to_rgb8())
 }
 
-fn one(bench: &Path, reference: &Reference, label: &Label) -> anyhow::Result<Row> {
-    let candidate = open(&bench.join(&label.cand))?;
+fn one(how: &How, reference: &Reference, label: &Label) -> anyhow::Result<Row> {
+    let candidate = open(&how.bench.join(&label.cand))?;
     let mut row = Row {
         pair: label.pair.clone(),
         metrics: BTreeMap::new(),
@@ -198,6 +205,13 @@ fn one(bench: &Path, reference: &Reference, label: &Label) -> anyhow::Result<Row
         hint: None,
     });
     row.milliseconds = started.elapsed().as_secs_f64() * 1e3;
+    if let Some(folder) = how.evidence {
+        let review = review::decide(&measured, None, review::thresholds::shipped());
+        let path = folder.join(format!("{}.png", label.pair));
+        review::evidence(&candidate, &measured, &review)
+            .save(&path)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
     row.uncomparable = measured.uncomparable;
     for channel in measured.channels {
         let values = channel.metrics.iter().map(|m| (m.name.to_owned(), m.value)).collect();

@@ -1,0 +1,79 @@
+//! The background carried smoothly under the product, from fine to coarse, at a quarter of
+//! the frame's resolution: what would be seen where the product is not.
+
+use image::GrayImage;
+use packshot_imaging::blur;
+use packshot_imaging::colour::LabImage;
+use packshot_imaging::mask;
+
+/// The background's L, a and b at every pixel of the frame. `outside` says where `lab` shows
+/// background; `size` is the product's size in pixels.
+pub(super) fn carried(lab: &LabImage, outside: &[bool], size: f32) -> [Vec<f32>; 3] {
+    const STEP: usize = 4;
+    let (w, h) = (lab.width as usize, lab.height as usize);
+    let (sw, sh) = (w.div_ceil(STEP), h.div_ceil(STEP));
+    let mut sums = [vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh]];
+    for y in 0..h {
+        for x in 0..w {
+            let (i, cell) = (y * w + x, (y / STEP) * sw + x / STEP);
+            if outside[i] {
+                for (sum, v) in sums.iter_mut().zip([lab.l[i], lab.a[i], lab.b[i], 1.0]) {
+                    sum[cell] += v;
+                }
+            }
+        }
+    }
+    let planes = sums.map(|data| blur::Plane { width: sw as u32, height: sh as u32, data });
+    let mut filled = vec![0f32; sw * sh];
+    let mut out = [vec![0f32; sw * sh], vec![0f32; sw * sh], vec![0f32; sw * sh]];
+    for sigma in [0.02, 0.05, 0.12, 0.3] {
+        let soft: Vec<_> =
+            planes.iter().map(|p| blur::gaussian(p, (sigma * size / STEP as f32).max(0.5))).collect();
+        for i in 0..filled.len() {
+            let weight = soft[3].data[i] / (STEP * STEP) as f32;
+            if weight > 1e-3 {
+                let believed = (4.0 * weight).min(1.0) * (1.0 - filled[i]);
+                for (o, s) in out.iter_mut().zip(&soft) {
+                    o[i] += believed * s.data[i] / soft[3].data[i];
+                }
+                filled[i] += believed;
+            }
+        }
+    }
+    out.map(|small| {
+        (0..w * h)
+            .map(|i| {
+                let cell = (i / w / STEP) * sw + (i % w) / STEP;
+                // nothing known of the background: infinitely far from every colour
+                if filled[cell] > 1e-3 { small[cell] / filled[cell] } else { 1e6 }
+            })
+            .collect()
+    })
+}
+
+/// How near a pixel is to its background, and how far two backgrounds are apart, for it to be
+/// a hole rather than a surface, in Lab units.
+const NEAR: f32 = 7.0;
+const APART: f32 = 12.0;
+
+/// Where both pictures show their background although the mask says product, 255: a gap that
+/// the cut-out closed. Only told where the two backgrounds differ.
+pub(super) fn seen_through(
+    reference: (&LabImage, &[Vec<f32>; 3]),
+    candidate: (&LabImage, &[Vec<f32>; 3]),
+) -> GrayImage {
+    let distance = |a: [f32; 3], b: [f32; 3]| {
+        ((a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2) + (a[2] - b[2]).powi(2)).sqrt()
+    };
+    let pixel = |lab: &LabImage, i: usize| [lab.l[i], lab.a[i], lab.b[i]];
+    let ground = |g: &[Vec<f32>; 3], i: usize| [g[0][i], g[1][i], g[2][i]];
+    let mut out = GrayImage::new(reference.0.width, reference.0.height);
+    for (i, v) in out.as_mut().iter_mut().enumerate() {
+        let (gr, gc) = (ground(reference.1, i), ground(candidate.1, i));
+        let hole = distance(gr, gc) > APART
+            && distance(pixel(reference.0, i), gr) < NEAR
+            && distance(pixel(candidate.0, i), gc) < NEAR;
+        *v = if hole { 255 } else { 0 };
+    }
+    mask::dilate(&mask::open(&out, 1), 2)
+}
