@@ -314,8 +314,14 @@ impl Scene {
         let (similarity, members) = fit::vote(&tentative, reach)?;
         let points: Vec<(f32, f32)> = members.iter().map(|&i| tentative[i].from).collect();
         let spread = fit::spread(&points, &self.product_pixels());
-        (members.len() >= INLIERS_MIN && spread > 0.02)
-            .then(|| Surroundings { similarity: self.to_full(&similarity), inliers: members.len() })
+        let chosen: Vec<Match> = members.iter().map(|&i| tentative[i]).collect();
+        let affine = fit::affine_of(&chosen, similarity.to_affine(), reach)
+            .unwrap_or_else(|| similarity.to_affine());
+        (members.len() >= INLIERS_MIN && spread > 0.02).then(|| Surroundings {
+            similarity: self.to_full(&similarity),
+            affine: self.affine_to_full(&affine),
+            inliers: members.len(),
+        })
     }
 
     fn to_full(&self, working: &Similarity) -> Similarity {
