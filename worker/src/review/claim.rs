@@ -24,8 +24,6 @@ pub(super) struct Scene<'a> {
     pub(super) candidate: &'a RgbImage,
     /// Reference pixels to candidate pixels.
     pub(super) similarity: Similarity,
-    /// The same surroundings are in both pictures.
-    pub(super) same_scene: bool,
 }
 
 /// Measures the axis.
@@ -35,11 +33,10 @@ pub(super) fn measure(scene: &Scene, frame: &Frame, features: &FeatureMap, rules
         let (u, v) = back.apply(x, y);
         is_product(scene.reference_mask, u, v)
     });
-    if scene.same_scene {
-        let before = objects::look(scene.reference, |x, y| is_product(scene.reference_mask, x, y));
-        seen.marks = (seen.marks - before.marks).max(0.0);
-        seen.object = (seen.object - before.object).max(0.0);
-    }
+    // what the reference shows beside its product is no news
+    let before = objects::look(scene.reference, |x, y| is_product(scene.reference_mask, x, y));
+    seen.marks = (seen.marks - before.marks).max(0.0);
+    seen.object = (seen.object - before.object).max(0.0);
     let mut metrics = vec![on_product(frame, features, scene.candidate.dimensions())];
     if !rules.cue_lines_allowed {
         metrics.push(Metric {

@@ -24,11 +24,11 @@ const LIGHT_SHARE: f32 = 0.5;
 const GAIN_MAX: f32 = 0.25;
 
 /// What the two pictures' light does to colours.
-pub(super) struct Light {
+struct Light {
     /// Gain per linear channel, candidate over reference.
-    pub(super) gain: [f32; 3],
+    gain: [f32; 3],
     /// The gain that the backgrounds show, when they can be compared.
-    pub(super) background: Option<[f32; 3]>,
+    background: Option<[f32; 3]>,
 }
 
 /// One connected or clustered piece of the product's surface.
@@ -40,12 +40,12 @@ struct Part {
 }
 
 /// Measures the axis.
-pub(super) fn measure(frame: &Frame, size: (u32, u32)) -> (Channel, Light) {
+pub(super) fn measure(frame: &Frame, size: (u32, u32)) -> Channel {
     let parts = parts(frame);
     let background = background_gain(frame);
     let light = Light { gain: fit_gain(&parts, background), background };
     if parts.is_empty() {
-        return (Channel::silent(Axis::Colour), light);
+        return Channel::silent(Axis::Colour);
     }
     let expected = light.background.unwrap_or([1.0; 3]);
     let total: f32 = parts.iter().map(|p| p.share).sum();
@@ -65,15 +65,12 @@ pub(super) fn measure(frame: &Frame, size: (u32, u32)) -> (Channel, Light) {
         cure: None,
     }];
     metrics.extend(worst_part(frame, &parts, &light, size));
-    (
-        Channel {
-            axis: Axis::Colour,
-            metrics,
-            violations: Vec::new(),
-            confidence: f64::from(frame.visible_share.min(1.0)),
-        },
-        light,
-    )
+    Channel {
+        axis: Axis::Colour,
+        metrics,
+        violations: Vec::new(),
+        confidence: f64::from(frame.visible_share.min(1.0)),
+    }
 }
 
 /// The part that moved most against all the others: relative colour survives any light.

@@ -32,6 +32,8 @@ pub(super) fn claimed(hint: Similarity) -> Registration {
         matches: Vec::new(),
         inliers: 0,
         spread: 1.0,
+        recall: 1.0,
+        edges: 1.0,
         confidence: 1.0,
         surroundings: None,
     }

@@ -13,6 +13,9 @@ use super::frame::Frame;
 
 /// Blurs between which the bands lie, in frame pixels.
 const SIGMAS: [f32; 5] = [0.6, 1.2, 2.4, 4.8, 9.6];
+/// Lightness at which one unit of relative lightness is one L: relative contrast does not
+/// change when the same surface is dyed or lit otherwise, contrast in L does.
+const PIVOT: f32 = 50.0;
 /// Mean absolute lightness that sensor noise and compression leave in a band.
 const NOISE: [f32; 4] = [0.35, 0.25, 0.2, 0.2];
 
@@ -82,7 +85,7 @@ fn equally_sharp(frame: &Frame) -> (Vec<f32>, Vec<f32>) {
 
 /// How steep the outline's strongest edges are, one-pixel step against three-pixel step:
 /// free of contrast, so that a matte finish is not taken for blur.
-fn steepness(frame: &Frame, l: &[f32]) -> f32 {
+pub(super) fn steepness(frame: &Frame, l: &[f32]) -> f32 {
     let (w, h) = (frame.width as usize, frame.height as usize);
     let mut ratios = Vec::new();
     for y in 3..h.saturating_sub(4) {
@@ -121,16 +124,25 @@ fn quiet(frame: &Frame, reference: &[f32]) -> Vec<bool> {
     near.iter().zip(&frame.core).map(|(v, k)| *k && *v <= limit).collect()
 }
 
+/// Lightness on a scale where equal ratios of light are equal steps, 0 at the pivot.
+fn relative(l: &[f32]) -> Vec<f32> {
+    l.iter().map(|v| (PIVOT + 16.0) * ((v.max(0.0) + 16.0) / (PIVOT + 16.0)).ln()).collect()
+}
+
 /// Mean absolute lightness per band over the quiet pixels.
 fn bands(frame: &Frame, l: &[f32], quiet: &[bool]) -> [f32; 4] {
+    let l = relative(l);
     let levels: Vec<Vec<f32>> =
-        SIGMAS.iter().map(|s| frame.inside_blur(l, *s, &frame.core_blur(*s))).collect();
+        SIGMAS.iter().map(|s| frame.inside_blur(&l, *s, &frame.core_blur(*s))).collect();
+    let mut own: Vec<f32> = l.iter().zip(quiet).filter(|(_, q)| **q).map(|(v, _)| *v).collect();
+    // a dark surface shows more noise against its lightness
+    let darkness = (-quantile(&mut own, 0.5) / (PIVOT + 16.0)).exp().clamp(0.7, 3.0);
     let count = quiet.iter().filter(|q| **q).count().max(1) as f32;
     let mut out = [0f32; 4];
     for (k, value) in out.iter_mut().enumerate() {
         let sum: f32 =
             (0..l.len()).filter(|&i| quiet[i]).map(|i| (levels[k][i] - levels[k + 1][i]).abs()).sum();
-        *value = sum / count + NOISE[k];
+        *value = sum / count + NOISE[k] * darkness;
     }
     out
 }
@@ -140,8 +152,8 @@ fn bands(frame: &Frame, l: &[f32], quiet: &[bool]) -> [f32; 4] {
 fn finish(frame: &Frame) -> Metric {
     let sigma = (0.012 * frame.size).max(2.0);
     let weight = frame.core_blur(sigma);
-    let r = frame.inside_blur(&frame.reference_lab.l, sigma, &weight);
-    let c = frame.inside_blur(&frame.local_lab.l, sigma, &weight);
+    let r = frame.inside_blur(&relative(&frame.reference_lab.l), sigma, &weight);
+    let c = frame.inside_blur(&relative(&frame.local_lab.l), sigma, &weight);
     let spread = |l: &[f32]| {
         let mut v: Vec<f32> = l.iter().zip(&frame.core).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
         let (low, middle, high) = (quantile(&mut v, 0.05), quantile(&mut v, 0.5), quantile(&mut v, 0.98));

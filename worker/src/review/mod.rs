@@ -153,9 +153,9 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
     }
     let rules = rules::of(request.role);
     let size = candidate.dimensions();
-    let (colour, light) = colour::measure(&frame, size);
+    let colour = colour::measure(&frame, size);
     let whole = frame.visible_share >= WHOLE;
-    let mut shape = shape::measure(&frame, &registration, &light, size, whole);
+    let mut shape = shape::measure(&frame, &registration, size, whole);
     if rules.whole_product && !whole {
         shape.violations.push(cut_by_frame(&frame));
     }
@@ -166,7 +166,6 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
         reference_mask: mask,
         candidate,
         similarity: registration.similarity,
-        same_scene: registration.surroundings.is_some(),
     };
     let claim = claim::measure(&scene, &frame, &features, rules);
     let channels = vec![
@@ -207,7 +206,6 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
         reference_mask: mask,
         candidate,
         similarity: registration.similarity,
-        same_scene: false,
     };
     let mut claim = claim::measure(&scene, &frame, &features, rules);
     claim.metrics.retain(|metric| metric.name != "claim_on_product");

@@ -6,6 +6,7 @@ use packshot_pipeline::finding::{Axis, EditOp};
 
 use super::channel::{Channel, Metric, Violation, quantile};
 use super::frame::Frame;
+use super::material;
 use super::rules::Rules;
 
 /// Measures the axis.
@@ -17,42 +18,18 @@ pub(super) fn measure(frame: &Frame, candidate: &RgbImage, rules: Rules) -> Chan
     Channel { axis: Axis::Quality, metrics, violations, confidence: 1.0 }
 }
 
-/// Logarithm of how much weaker the product's strongest edges are than the reference's.
+/// Logarithm of how much less steep edges are than the reference's, whatever their contrast.
 fn softness(frame: &Frame) -> Metric {
-    let (r, c) = (edges(frame, &frame.reference_lab.l), edges(frame, &frame.candidate_lab.l));
-    let count = frame.core_count();
-    let strongest = |g: &[f32]| {
-        let mut inside: Vec<f32> = g.iter().zip(&frame.core).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
-        let limit = quantile(&mut inside, 0.95);
-        let top: Vec<f32> = inside.into_iter().filter(|v| *v >= limit).collect();
-        top.iter().sum::<f32>() / top.len().max(1) as f32
-    };
-    let (before, after) = (strongest(&r), strongest(&c));
-    let value = if count < 100 { 0.0 } else { ((before + 0.8) / (after + 0.8)).ln().max(0.0) };
+    let before = material::steepness(frame, &frame.reference_lab.l);
+    let after = material::steepness(frame, &frame.candidate_lab.l);
+    let value = if before > 0.0 && after > 0.0 { (before / after).ln().max(0.0) } else { 0.0 };
     Metric {
         name: "quality_soft",
         value: f64::from(value),
         region: None,
-        evidence: format!(
-            "softer than the reference: edges have {:.0} % of its contrast",
-            100.0 * (-value).exp()
-        ),
+        evidence: format!("softer than the reference: edges are {:.0} % as steep", 100.0 * (-value).exp()),
         cure: Some((EditOp::Restore, "mild blur can be sharpened without new content")),
     }
-}
-
-/// Gradient magnitude of a plane of the frame.
-fn edges(frame: &Frame, l: &[f32]) -> Vec<f32> {
-    let plane = frame.plane(l.to_vec());
-    let (w, h) = (frame.width as usize, frame.height as usize);
-    let mut out = vec![0f32; w * h];
-    for y in 1..h.saturating_sub(1) {
-        for x in 1..w.saturating_sub(1) {
-            let i = y * w + x;
-            out[i] = (plane.data[i + 1] - plane.data[i - 1]).hypot(plane.data[i + w] - plane.data[i - w]);
-        }
-    }
-    out
 }
 
 /// A bright or dark ring just outside the product that neither product nor background has.

@@ -8,7 +8,6 @@ use packshot_imaging::register::{Match, Method, Registration};
 use packshot_pipeline::finding::{Axis, Region};
 
 use super::channel::{Channel, Metric, quantile};
-use super::colour::Light;
 use super::frame::Frame;
 use super::outline::{self, Outline};
 
@@ -20,7 +19,6 @@ const MATCHES_BEND: usize = 30;
 pub(super) fn measure(
     frame: &Frame,
     registration: &Registration,
-    light: &Light,
     size: (u32, u32),
     whole: bool,
 ) -> Channel {
@@ -31,7 +29,7 @@ pub(super) fn measure(
     if whole {
         metrics.extend(contour(frame, &outline, size));
     }
-    metrics.extend(missing(frame, light, size));
+    metrics.extend(missing(frame, size));
     let believed = match registration.method {
         Method::Keypoints => registration.confidence.max(outline.decided),
         Method::Edges => 0.5 * outline.decided,
@@ -233,11 +231,11 @@ fn widths(frame: &Frame, outline: &Outline) -> Option<String> {
 }
 
 /// The largest piece at the product's edge where the candidate shows its background.
-fn missing(frame: &Frame, light: &Light, size: (u32, u32)) -> Option<Metric> {
+fn missing(frame: &Frame, size: (u32, u32)) -> Option<Metric> {
     let (w, h) = (frame.width, frame.height);
     let inside = mask::threshold(&frame.mask, 200);
     let ground = &frame.candidate_ground;
-    let shift = light_shift(frame, light);
+    let shift = middle_shift(frame);
     let (r, c) = (&frame.reference_lab, &frame.candidate_lab);
     let mut gone = GrayImage::new(w, h);
     let out = gone.as_mut();
@@ -245,9 +243,10 @@ fn missing(frame: &Frame, light: &Light, size: (u32, u32)) -> Option<Metric> {
         if inside.as_raw()[i] == 0 || !frame.visible[i] {
             continue;
         }
-        let from_product = (c.l[i] - r.l[i] - shift[0]).powi(2)
-            + (c.a[i] - r.a[i] - shift[1]).powi(2)
-            + (c.b[i] - r.b[i] - shift[2]).powi(2);
+        let (l, a, b) = (c.l[i] - r.l[i], c.a[i] - r.a[i], c.b[i] - r.b[i]);
+        // the same colour as before, or moved as the product as a whole has moved
+        let from_product = (l * l + a * a + b * b)
+            .min((l - shift[0]).powi(2) + (a - shift[1]).powi(2) + (b - shift[2]).powi(2));
         let from_ground = (c.l[i] - ground[0][i]).powi(2)
             + (c.a[i] - ground[1][i]).powi(2)
             + (c.b[i] - ground[2][i]).powi(2);
@@ -256,10 +255,10 @@ fn missing(frame: &Frame, light: &Light, size: (u32, u32)) -> Option<Metric> {
         }
     }
     let solid = mask::open(&gone, ((0.008 * frame.size) as u32).max(1));
-    let piece = mask::components(&solid, 20).into_iter().max_by_key(|c| c.area);
+    let piece = at_the_edge(&solid, &inside);
     let area = mask::area(&inside).max(1) as f32;
-    let (share, region): (f32, Option<Region>) = match &piece {
-        Some(c) => (c.area as f32 / area, frame.region(c.rect, size)),
+    let (share, region): (f32, Option<Region>) = match piece {
+        Some((gone, rect)) => (gone as f32 / area, frame.region(rect, size)),
         None => (0.0, None),
     };
     Some(Metric {
@@ -271,9 +270,22 @@ fn missing(frame: &Frame, light: &Light, size: (u32, u32)) -> Option<Metric> {
     })
 }
 
-/// How light alone moves the product's middle colour, in Lab.
-fn light_shift(frame: &Frame, light: &Light) -> [f32; 3] {
-    let _ = light;
+/// The largest piece that reaches the product's edge: area in pixels and bounds. A mark of
+/// the background's colour inside the product is a mark.
+fn at_the_edge(gone: &GrayImage, product: &GrayImage) -> Option<(u64, Rect)> {
+    let rim = mask::difference(product, &mask::erode(product, 4));
+    let labels = mask::label(gone);
+    let mut pieces: Vec<_> = labels.components.iter().filter(|c| c.area >= 20).collect();
+    pieces.sort_by_key(|c| std::cmp::Reverse(c.area));
+    pieces
+        .into_iter()
+        .take(6)
+        .find(|piece| labels.map.iter().zip(rim.as_raw()).any(|(l, r)| *l == piece.label && *r > 0))
+        .map(|piece| (piece.area, piece.rect))
+}
+
+/// How the product's middle colour moved, in Lab.
+fn middle_shift(frame: &Frame) -> [f32; 3] {
     let middle = |reference: &[f32], candidate: &[f32]| {
         let mut d: Vec<f32> =
             (0..frame.core.len()).filter(|&i| frame.core[i]).map(|i| candidate[i] - reference[i]).collect();

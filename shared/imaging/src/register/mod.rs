@@ -79,6 +79,12 @@ pub struct Registration {
     pub inliers: usize,
     /// How much of the product the agreeing matches cover, 0 to 1.
     pub spread: f32,
+    /// Share of the product's points inside the candidate that were found again where the
+    /// placement has them, 0 to 1: high for the same view whatever else changed, low for a
+    /// turned product.
+    pub recall: f32,
+    /// Correlation of the edges of both pictures under the placement, -1 to 1.
+    pub edges: f32,
     /// How far the placement can be believed, 0 to 1.
     pub confidence: f32,
     /// Placement of what surrounds the product, where the same surroundings are in both
@@ -212,6 +218,7 @@ struct Placed {
     matches: Vec<Match>,
     inliers: usize,
     spread: f32,
+    recall: f32,
 }
 
 impl Scene {
@@ -286,6 +293,7 @@ impl Scene {
             matches,
             inliers: agreeing.len(),
             spread,
+            recall: agreeing.len() as f32 / self.points_shown(&similarity).max(1) as f32,
         })
     }
 
@@ -295,6 +303,16 @@ impl Scene {
             .filter(|(x, y, p)| p.0[0] > 127 && (x + y) % 7 == 0)
             .map(|(x, y, _)| (x as f32, y as f32))
             .collect()
+    }
+
+    /// Number of the product's points that a placement puts inside the candidate.
+    fn points_shown(&self, similarity: &Similarity) -> usize {
+        let (w, h) = self.candidate.rgb.dimensions();
+        let inside = |p: &&Keypoint| {
+            let (x, y) = similarity.apply(p.x, p.y);
+            x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32
+        };
+        self.product_points.iter().filter(inside).count()
     }
 
     /// Product pixels that a placement puts inside the candidate.
@@ -357,6 +375,8 @@ impl Scene {
             matches,
             inliers: placed.inliers,
             spread: placed.spread,
+            recall: placed.recall,
+            edges: self.edge_score(&placed.similarity),
             confidence: count * (placed.spread / 0.4).min(1.0),
             surroundings: self.surroundings(),
         }
@@ -397,6 +417,8 @@ impl Scene {
             matches: Vec::new(),
             inliers: 0,
             spread: 0.0,
+            recall: 0.0,
+            edges: score,
             confidence: (score - 0.4).clamp(0.0, 0.5),
             surroundings: self.surroundings(),
         })

@@ -1,5 +1,5 @@
-//! The drift benchmark: measures every pair of a benchmark folder (made by the generator that
-//! `research` ships, see `docs`), prints how well each axis separates drift from harmless
+//! The drift benchmark: measures every pair of a benchmark folder (made by `drift_bench.py` of the
+//! shared data folder), prints how well each axis separates drift from harmless
 //! change, and with `--fit` writes the calibration that the reviewer ships.
 //!
 //! ```text

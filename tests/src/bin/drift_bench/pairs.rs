@@ -41,6 +41,9 @@ pub(crate) struct Row {
     pub(crate) violations: BTreeMap<Axis, usize>,
     /// Confidence per axis.
     pub(crate) confidence: BTreeMap<Axis, f64>,
+    /// Inliers, spread, recall and edge correlation of the placement.
+    #[serde(default)]
+    pub(crate) placement: Option<[f32; 4]>,
     /// Why the product was not found.
     pub(crate) uncomparable: Option<String>,
     /// Time of one review on one thread, decoding and cutting out not counted.
@@ -184,6 +187,7 @@ fn one(how: &How, reference: &Reference, label: &Label) -> anyhow::Result<Row> {
         metrics: BTreeMap::new(),
         violations: BTreeMap::new(),
         confidence: BTreeMap::new(),
+        placement: None,
         uncomparable: None,
         milliseconds: 0.0,
     };
@@ -212,6 +216,7 @@ fn one(how: &How, reference: &Reference, label: &Label) -> anyhow::Result<Row> {
             .save(&path)
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
+    row.placement = measured.registration.as_ref().map(|r| [r.inliers as f32, r.spread, r.recall, r.edges]);
     row.uncomparable = measured.uncomparable;
     for channel in measured.channels {
         let values = channel.metrics.iter().map(|m| (m.name.to_owned(), m.value)).collect();
