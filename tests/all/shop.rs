@@ -6,19 +6,19 @@ use std::process::Output;
 use assert_cmd::Command;
 
 /// The sample folder of the project.
-pub fn sample() -> PathBuf {
+pub(crate) fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy/sample")
 }
 
 /// A folder with a catalog and its photos.
-pub struct Shop {
+pub(crate) struct Shop {
     dir: tempfile::TempDir,
 }
 
 impl Shop {
     /// A shop with these catalog lines under the sample's header, and links to the
     /// sample's photos.
-    pub fn new(lines: &[&str]) -> Self {
+    pub(crate) fn new(lines: &[&str]) -> Self {
         let shop = Self { dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(shop.path("images")).unwrap();
         shop.write_catalog(lines);
@@ -30,7 +30,7 @@ impl Shop {
     }
 
     /// A shop with the sample's rows of these SKUs.
-    pub fn with_skus(skus: &[&str]) -> Self {
+    pub(crate) fn with_skus(skus: &[&str]) -> Self {
         let text = std::fs::read_to_string(sample().join("catalog.csv")).unwrap();
         let lines: Vec<&str> =
             text.lines().filter(|line| skus.iter().any(|sku| line.starts_with(&format!("{sku},")))).collect();
@@ -39,7 +39,7 @@ impl Shop {
     }
 
     /// Replaces the catalog.
-    pub fn write_catalog(&self, lines: &[&str]) {
+    pub(crate) fn write_catalog(&self, lines: &[&str]) {
         let sample = std::fs::read_to_string(sample().join("catalog.csv")).unwrap();
         let header = sample.lines().next().unwrap();
         let text = format!("{header}\n{}\n", lines.join("\n"));
@@ -47,24 +47,24 @@ impl Shop {
     }
 
     /// A path inside.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// `packshot` with these arguments, in the shop's folder.
-    pub fn packshot(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn packshot(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// The same, not yet started.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(packshot());
-        command.current_dir(self.dir.path()).args(arguments).timeout(std::time::Duration::from_secs(300));
+        command.current_dir(self.dir.path()).args(arguments).timeout(std::time::Duration::from_mins(5));
         command
     }
 
     /// `packshot run catalog.csv --out out` with further arguments; must end with `code`.
-    pub fn run(&self, arguments: &[&str], code: i32) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str], code: i32) -> Output {
         let mut all = vec!["run", "catalog.csv", "--out", "out"];
         all.extend(arguments);
         let out = self.packshot(&all);
@@ -79,13 +79,13 @@ impl Shop {
     }
 
     /// `out/summary.json`.
-    pub fn summary(&self) -> serde_json::Value {
+    pub(crate) fn summary(&self) -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(self.path("out/summary.json")).unwrap()).unwrap()
     }
 }
 
 /// The built `packshot` binary: it lies beside this test binary's folder.
-pub fn packshot() -> PathBuf {
+pub(crate) fn packshot() -> PathBuf {
     let mut folder = std::env::current_exe().unwrap();
     folder.pop();
     if folder.ends_with("deps") {
@@ -97,7 +97,7 @@ pub fn packshot() -> PathBuf {
 }
 
 /// Every file below `folder`, relative, sorted.
-pub fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         for entry in entries {
@@ -116,11 +116,11 @@ pub fn files(folder: &Path) -> Vec<String> {
 }
 
 /// What a command wrote to standard error.
-pub fn stderr(out: &Output) -> String {
+pub(crate) fn stderr(out: &Output) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
 /// What a command wrote to standard output.
-pub fn stdout(out: &Output) -> String {
+pub(crate) fn stdout(out: &Output) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }

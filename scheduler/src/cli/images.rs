@@ -15,13 +15,13 @@ use crate::exit::Failure;
 const QUALITY: u8 = 92;
 
 /// Reads and decodes an image file.
-pub fn read(path: &Path) -> Result<Photo, Failure> {
+pub(super) fn read(path: &Path) -> Result<Photo, Failure> {
     let bytes = read_bytes(path)?;
     decode(&bytes, &DecodeLimits::DEFAULT).with_context(|| path.display().to_string()).map_err(Failure::usage)
 }
 
 /// Reads a file of at most the decoder's limit.
-pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let limit = DecodeLimits::DEFAULT.bytes_max;
     let read = || -> anyhow::Result<Vec<u8>> {
         let size = std::fs::metadata(path)?.len();
@@ -34,7 +34,7 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Reads a mask: its lightness, or its coverage where the file has one.
-pub fn read_mask(path: &Path) -> Result<GrayImage, Failure> {
+pub(super) fn read_mask(path: &Path) -> Result<GrayImage, Failure> {
     let photo = read(path)?;
     let lightness = image::imageops::grayscale(&photo.rgb);
     Ok(match photo.alpha {
@@ -47,7 +47,7 @@ pub fn read_mask(path: &Path) -> Result<GrayImage, Failure> {
 }
 
 /// Writes an image as PNG, JPEG or WebP, by the extension of `path`.
-pub fn write(path: &Path, rgb: &RgbImage, alpha: Option<&GrayImage>) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, rgb: &RgbImage, alpha: Option<&GrayImage>) -> Result<(), Failure> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     let encoded = match (extension.as_str(), alpha) {
         ("png", None) => encode::png_rgb(rgb),

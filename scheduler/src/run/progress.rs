@@ -69,7 +69,7 @@ impl Progress {
                 bar.set_message(format!("{accepted} images accepted"));
             }
             None if done < total => {
-                self.line(|| format!("{done} of {total} steps, {accepted} images accepted"))
+                self.line(|| format!("{done} of {total} steps, {accepted} images accepted"));
             }
             None => {}
         }

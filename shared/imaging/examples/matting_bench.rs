@@ -149,7 +149,7 @@ impl Truth {
         let mut truth = self.cutout.clone();
         truth.shadow = Some(shadow(&truth.alpha, &mut rng));
         let scene = weathered(&recompose(&truth, &background, true), &mut rng);
-        let open = CutoutOptions { agreement_min: 0.0, ..CutoutOptions::DEFAULT };
+        let open = CutoutOptions { agreement_min: 0.0 };
         let started = Instant::now();
         let found = if with_prior {
             let shift = imageops::crop_imm(&mask::dilate(&truth.alpha, 3), 3, 2, w - 3, h - 2).to_image();
@@ -348,7 +348,7 @@ fn lemur(folder: &Path) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let (scene, truth) = (image::open(scene)?.to_rgb8(), image::open(truth)?.to_luma8());
-    let open = CutoutOptions { agreement_min: 0.0, ..CutoutOptions::DEFAULT };
+    let open = CutoutOptions { agreement_min: 0.0 };
     for (way, found) in [
         ("blind", cut_out(&photo(scene.clone(), None), &open)),
         ("prior", cut_out_with_prior(&scene, &mask::dilate(&truth, 4), &open)),

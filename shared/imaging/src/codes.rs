@@ -1,4 +1,4 @@
-//! Machine-readable codes in a picture: QR, DataMatrix, EAN, UPC-A and Code 128, decoded.
+//! Machine-readable codes in a picture: QR, `DataMatrix`, EAN, UPC-A and Code 128, decoded.
 
 use image::GrayImage;
 use rxing::{BarcodeFormat, DecodeHints};

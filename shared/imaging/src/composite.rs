@@ -248,7 +248,7 @@ mod tests {
     fn pure_white_stays_pure_and_noise_repeats() {
         let make = |seed| {
             render(33, 9, Grain { seed, strength: 2.0 }, |y, row| {
-                row.fill([if y < 4 { 1.0 } else { 0.4 }; 3])
+                row.fill([if y < 4 { 1.0 } else { 0.4 }; 3]);
             })
         };
         let picture = make(1);

@@ -148,7 +148,8 @@ pub fn assemble(channels: &[&Channel], request: &ExportRequest<'_>) -> Assembled
         channels: entries,
         consistency: findings,
     };
-    document.revision = Digest::of(&document.to_json()).to_hex()[..16].to_owned();
+    let digest = Digest::of(&document.to_json()).to_hex();
+    digest[..16].clone_into(&mut document.revision);
     AssembledSet { document, files }
 }
 

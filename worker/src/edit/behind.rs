@@ -48,7 +48,8 @@ impl Shade {
     pub(super) fn contact(alpha: &GrayImage) -> Shade {
         const ELEVATION: f32 = 0.35;
         let light = Light { azimuth: 2.2, altitude: 1.0, radius: 0.3, key: 0.45 };
-        let shadow = ground_shadow(alpha, Rest::Standing { elevation: ELEVATION, depth: 0.5 }, light);
+        let shadow =
+            ground_shadow(alpha, Rest::Standing { elevation: ELEVATION, depth: 0.5, contact: 0.5 }, light);
         let (w, h) = (alpha.width() as usize, alpha.height() as usize);
         let factors = (0..w * h)
             .map(|at| {

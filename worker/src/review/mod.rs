@@ -123,7 +123,7 @@ pub fn measure(request: &ReviewRequest) -> Measured {
     let laid;
     let candidate = match request.candidate_alpha {
         Some(alpha) if alpha.dimensions() == request.candidate.dimensions() => {
-            laid = over_grey(request.candidate, alpha);
+            laid = laid_on(backdrop(request.role), request.candidate, alpha);
             &laid
         }
         Some(_) | None => request.candidate,
@@ -161,12 +161,8 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
     }
     let protected = request.facts.map_or(&[][..], |f| &f.protected);
     let features = feature::measure(&frame, &registration, protected, size);
-    let scene = claim::Scene {
-        reference: rgb,
-        reference_mask: mask,
-        candidate,
-        similarity: registration.similarity,
-    };
+    let scene =
+        claim::Scene { reference: rgb, reference_mask: mask, candidate, similarity: registration.similarity };
     let claim = claim::measure(&scene, &frame, &features, rules);
     let channels = vec![
         shape,
@@ -201,12 +197,8 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
         channels[0].violations.push(cut_by_frame(&frame));
     }
     let features = feature::measure(&frame, &registration, &[], candidate.dimensions());
-    let scene = claim::Scene {
-        reference: rgb,
-        reference_mask: mask,
-        candidate,
-        similarity: registration.similarity,
-    };
+    let scene =
+        claim::Scene { reference: rgb, reference_mask: mask, candidate, similarity: registration.similarity };
     let mut claim = claim::measure(&scene, &frame, &features, rules);
     claim.metrics.retain(|metric| metric.name != "claim_on_product");
     let mut quality = quality::measure(&frame, candidate, rules);
@@ -251,12 +243,16 @@ fn unmeasured(reference: &RgbImage, candidate: &RgbImage, why: String) -> Measur
     }
 }
 
-/// A transparent candidate on the light grey that a studio sweep has.
-fn over_grey(rgb: &RgbImage, alpha: &GrayImage) -> RgbImage {
-    const SWEEP: u32 = 246;
+/// What a transparent candidate is looked at on: white where the role asks for it, else the
+/// light grey of a studio sweep, on which a white product is still seen.
+fn backdrop(role: Option<Role>) -> u32 {
+    if rules::of(role).white_background { 255 } else { 246 }
+}
+
+fn laid_on(level: u32, rgb: &RgbImage, alpha: &GrayImage) -> RgbImage {
     RgbImage::from_fn(rgb.width(), rgb.height(), |x, y| {
         let a = u32::from(alpha.get_pixel(x, y).0[0]);
         let p = rgb.get_pixel(x, y).0;
-        image::Rgb(p.map(|v| ((u32::from(v) * a + SWEEP * (255 - a) + 127) / 255) as u8))
+        image::Rgb(p.map(|v| ((u32::from(v) * a + level * (255 - a) + 127) / 255) as u8))
     })
 }

@@ -16,12 +16,7 @@ const MATCHES_STRETCH: usize = 12;
 const MATCHES_BEND: usize = 30;
 
 /// Measures the axis.
-pub(super) fn measure(
-    frame: &Frame,
-    registration: &Registration,
-    size: (u32, u32),
-    whole: bool,
-) -> Channel {
+pub(super) fn measure(frame: &Frame, registration: &Registration, size: (u32, u32), whole: bool) -> Channel {
     let mut metrics = Vec::new();
     metrics.extend(stretch(registration));
     metrics.extend(bend(registration));
@@ -29,7 +24,7 @@ pub(super) fn measure(
     if whole {
         metrics.extend(contour(frame, &outline, size));
     }
-    metrics.extend(missing(frame, size));
+    metrics.push(missing(frame, size));
     let believed = match registration.method {
         Method::Keypoints => registration.confidence.max(outline.decided),
         Method::Edges => 0.5 * outline.decided,
@@ -231,7 +226,7 @@ fn widths(frame: &Frame, outline: &Outline) -> Option<String> {
 }
 
 /// The largest piece at the product's edge where the candidate shows its background.
-fn missing(frame: &Frame, size: (u32, u32)) -> Option<Metric> {
+fn missing(frame: &Frame, size: (u32, u32)) -> Metric {
     let (w, h) = (frame.width, frame.height);
     let inside = mask::threshold(&frame.mask, 200);
     let ground = &frame.candidate_ground;
@@ -261,13 +256,13 @@ fn missing(frame: &Frame, size: (u32, u32)) -> Option<Metric> {
         Some((gone, rect)) => (gone as f32 / area, frame.region(rect, size)),
         None => (0.0, None),
     };
-    Some(Metric {
+    Metric {
         name: "shape_missing",
         value: f64::from(share),
         region,
         evidence: format!("a part is missing: {:.1} % of the product shows background", 100.0 * share),
         cure: None,
-    })
+    }
 }
 
 /// The largest piece that reaches the product's edge: area in pixels and bounds. A mark of

@@ -125,7 +125,7 @@ fn verdict(
         let sure = over(axis) >= FAR_BEYOND && axis.confidence >= CONFIDENCE_MIN;
         return if sure { Verdict::Regenerate { why } } else { Verdict::Human { why } };
     }
-    for axis in [Axis::Claim, Axis::Quality].into_iter().filter_map(failing) {
+    if let Some(axis) = [Axis::Claim, Axis::Quality].into_iter().find_map(failing) {
         return cure(channels, axis.axis, thresholds)
             .unwrap_or_else(|| Verdict::Regenerate { why: explain(channels, axis.axis, thresholds) });
     }

@@ -31,7 +31,9 @@ pub fn inspection_key(product: &Product, references: &[Reference]) -> String {
     }
     for (name, values) in catalog_facts(product) {
         part(&name);
-        values.iter().for_each(|value| part(value));
+        for value in &values {
+            part(value);
+        }
     }
     format!("inspections/{}.json", hasher.finalize().to_hex())
 }

@@ -333,8 +333,8 @@ impl Scene {
         let points: Vec<(f32, f32)> = members.iter().map(|&i| tentative[i].from).collect();
         let spread = fit::spread(&points, &self.product_pixels());
         let chosen: Vec<Match> = members.iter().map(|&i| tentative[i]).collect();
-        let affine = fit::affine_of(&chosen, similarity.to_affine(), reach)
-            .unwrap_or_else(|| similarity.to_affine());
+        let affine =
+            fit::affine_of(&chosen, similarity.to_affine(), reach).unwrap_or_else(|| similarity.to_affine());
         (members.len() >= INLIERS_MIN && spread > 0.02).then(|| Surroundings {
             similarity: self.to_full(&similarity),
             affine: self.affine_to_full(&affine),

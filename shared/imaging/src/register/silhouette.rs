@@ -1,5 +1,5 @@
 //! Registration of products without marks (a plain bottle, a ball) by their outline alone:
-//! moments for the start, then iterated closest points on the contours (Besl and McKay,
+//! moments for the start, then iterated closest points on the contours (Besl and `McKay`,
 //! PAMI 1992) with the robust similarity fit.
 
 use image::{GrayImage, RgbImage};

@@ -90,7 +90,8 @@ fn replace(request: &EditRequest, holes: &GrayImage) -> Result<Outcome, EditErro
             continue;
         }
         let image = outcome.image;
-        let (next, methods) = repair(&EditRequest { image: &image, ..*request }, &part, Some(&side), RIM, method)?;
+        let (next, methods) =
+            repair(&EditRequest { image: &image, ..*request }, &part, Some(&side), RIM, method)?;
         let first = mask::area(&outcome.touched) == 0;
         let mut notes = if first { Vec::new() } else { outcome.notes };
         notes.push(format!("filled {methods} {word}"));

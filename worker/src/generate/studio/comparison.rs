@@ -88,10 +88,10 @@ fn apparent(dimensions: Dimensions, aspect: f32) -> Option<(f32, f32)> {
     let mut pairs = Vec::new();
     for across in [w, d] {
         for up in [h, d, w] {
-            if let (Some(a), Some(u)) = (across, up) {
-                if a != u || w == h {
-                    pairs.push((a, u));
-                }
+            if let (Some(a), Some(u)) = (across, up)
+                && (a != u || w == h)
+            {
+                pairs.push((a, u));
             }
         }
     }
