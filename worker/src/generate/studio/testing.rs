@@ -12,6 +12,7 @@ use super::style;
 use crate::generate::MakeRequest;
 
 /// A product with nothing but words.
+#[allow(clippy::unwrap_used, reason = "tests")]
 pub(crate) fn product(title: &str, category: &str) -> Product {
     Product {
         sku: Sku::new("TEST-1").unwrap(),
