@@ -7,15 +7,15 @@
 use image::{GrayImage, RgbImage};
 
 use crate::blur::Plane;
-use crate::colour::{LabImage, ciede2000, lab_image};
+use crate::colour::{LabImage, lab_image};
 use crate::mask;
 use crate::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use crate::resize::{resize_gray, resize_rgb};
 use crate::segment::coarse::{self, Coarse};
 use crate::segment::matte::{Guide, matte};
-use crate::segment::spread::spread;
+use crate::segment::quality::{border_contact, edge_contrast, parts, soft_share};
+use crate::segment::spread::{extend, spread};
 use crate::segment::supplied;
-use crate::segment::surface::median;
 
 /// What to accept as a cut-out.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -46,8 +46,6 @@ pub enum CutoutError {
     },
 }
 
-/// How far in px the foreground's colours go beyond its coverage.
-const MARGIN: u32 = 12;
 /// Coverage from which a supplied pixel's own colour is believed.
 const COLOUR_KNOWN: u8 = 24;
 
@@ -186,8 +184,8 @@ fn finish(
         outline: &outline,
         unsure: &vec![false; coarse.product.len()],
         band: (2.0 * small.unit).max(2.5),
-        noise: coarse.background.noise * 2.5,
-        plain: coarse::plainness(&coarse.background),
+        noise: coarse.background.noise() * 2.5,
+        plain: coarse::mean_plainness(&coarse.background),
     };
     let matte = matte(rgb, &guide);
     let quality = CutoutQuality {
@@ -217,36 +215,16 @@ fn signed_distance(mask: &GrayImage, unit: f32) -> Plane {
     mask::distance_inside(mask).zip(&outside, signed)
 }
 
-/// Median CIEDE2000 between the colours a little inside and a little outside the outline.
-fn edge_contrast(image: &LabImage, product: &GrayImage) -> f32 {
-    let (w, h) = (image.width as usize, image.height as usize);
-    let on = |at: usize| product.as_raw()[at] >= mask::SET;
-    let mut steps = Vec::new();
-    for at in 0..image.l.len() {
-        let (x, y) = (at % w, at / w);
-        for (dx, dy) in [(4, 0), (0, 4)] {
-            if x + dx < w && y + dy < h {
-                let (middle, far) = (at + dx / 2 + dy / 2 * w, at + dx + dy * w);
-                let edge = on(middle) != on(middle - dx / 4 - dy / 4 * w);
-                if edge && on(at) != on(far) {
-                    steps.push(ciede2000(image.at(at), image.at(far)));
-                }
-            }
-        }
-    }
-    median(steps)
-}
-
 /// The photo's own shadow as a factor on the background, smoothed; `None` on backgrounds too
 /// busy to tell, or without any.
 fn shadow_layer(image: &LabImage, coarse: &Coarse, w: u32, h: u32) -> Option<GrayImage> {
-    if coarse::plainness(&coarse.background) < 0.5 || !coarse.shadow.iter().any(|&s| s) {
+    if coarse::mean_plainness(&coarse.background) < 0.5 || !coarse.shadow.iter().any(|&s| s) {
         return None;
     }
     let width = image.width as usize;
     let mut values: Vec<[u8; 1]> = Vec::with_capacity(image.l.len());
     for (at, &l) in image.l.iter().enumerate() {
-        let clear = coarse.background.surface.at(at % width, at / width)[0];
+        let clear = coarse.background.colour(image, at)[0];
         let ratio = if coarse.shadow[at] { l / clear.max(1.0) } else { 1.0 };
         values.push([(ratio.clamp(0.0, 1.0) * 255.0) as u8]);
     }
@@ -260,81 +238,6 @@ fn shadow_layer(image: &LabImage, coarse: &Coarse, w: u32, h: u32) -> Option<Gra
     }
     let layer = GrayImage::from_raw(image.width, image.height, values.into_flattened())?;
     Some(resize_gray(&mask::feather(&layer, 1.5), w, h))
-}
-
-/// Continues colours from the pixels covered at least `known` outwards, and paints the rest
-/// black.
-fn extend(mut rgb: RgbImage, alpha: &GrayImage, known: u8) -> RgbImage {
-    let width = alpha.width() as usize;
-    let mut state: Vec<u8> = alpha.as_raw().iter().map(|&a| if a >= known { 255 } else { 0 }).collect();
-    let targets = near(&state, width, MARGIN as usize);
-    let values = rgb.as_mut().as_chunks_mut::<3>().0;
-    spread(values, &mut state, width, targets, MARGIN);
-    for (pixel, known) in values.iter_mut().zip(state) {
-        if known == 0 {
-            *pixel = [0; 3];
-        }
-    }
-    rgb
-}
-
-/// Pixels that are 0 themselves but have others within a square of `radius` px.
-fn near(state: &[u8], width: usize, radius: usize) -> Vec<usize> {
-    let Some(height) = state.len().checked_div(width) else { return Vec::new() };
-    let mut rows = vec![0_u8; state.len()];
-    for (row, line) in rows.chunks_exact_mut(width).zip(state.chunks_exact(width)) {
-        let mut until = 0;
-        for x in 0..width + radius {
-            if x < width && line[x] > 0 {
-                until = x + 2 * radius + 1;
-            }
-            if x >= radius && x < until {
-                row[x - radius] = 1;
-            }
-        }
-    }
-    let mut until = vec![0_usize; width];
-    let mut found = Vec::new();
-    for y in 0..height + radius {
-        for x in 0..width {
-            if y < height && rows[y * width + x] > 0 {
-                until[x] = y + 2 * radius + 1;
-            }
-            if y >= radius && y < until[x] && state[(y - radius) * width + x] == 0 {
-                found.push((y - radius) * width + x);
-            }
-        }
-    }
-    found
-}
-
-/// Share of the frame's outermost pixels that are product.
-fn border_contact(alpha: &GrayImage) -> f32 {
-    let (w, h) = alpha.dimensions();
-    if w == 0 || h == 0 {
-        return 0.0;
-    }
-    let rows = (0..w).flat_map(|x| [(x, 0), (x, h - 1)]);
-    let columns = (0..h).flat_map(|y| [(0, y), (w - 1, y)]);
-    let (mut product, mut all) = (0_u32, 0_u32);
-    for (x, y) in rows.chain(columns) {
-        all += 1;
-        product += u32::from(alpha.get_pixel(x, y).0[0] >= mask::SET);
-    }
-    product as f32 / all as f32
-}
-
-/// Share of the covered pixels that are neither clearly in nor clearly out.
-fn soft_share(alpha: &GrayImage) -> f32 {
-    let covered = alpha.as_raw().iter().filter(|&&a| a > 12).count();
-    let soft = alpha.as_raw().iter().filter(|&&a| a > 12 && a < 243).count();
-    if covered == 0 { 0.0 } else { soft as f32 / covered as f32 }
-}
-
-/// Parts holding at least 2 % of the product's area.
-fn parts(alpha: &GrayImage) -> u32 {
-    let limit = (mask::area(alpha) / 50).max(1);
-    mask::components(alpha, limit).len() as u32
 }
 
 #[cfg(test)]
@@ -413,5 +316,77 @@ mod tests {
             cut_out(&photo(RgbImage::new(0, 0), None), &CutoutOptions::DEFAULT).err(),
             Some(CutoutError::NoProduct)
         );
+    }
+
+    /// A dark ring (a mug's handle) over a sweep that darkens downwards, with a soft shadow.
+    fn ring_on_sweep() -> (RgbImage, GrayImage) {
+        let truth = GrayImage::from_fn(220, 180, |x, y| {
+            let ring = disc(x, y, 105.0, 85.0, 60.0) - disc(x, y, 105.0, 85.0, 30.0);
+            Luma([(ring * 255.0).round() as u8])
+        });
+        let scene = RgbImage::from_fn(220, 180, |x, y| {
+            let a = f32::from(truth.get_pixel(x, y).0[0]) / 255.0;
+            let (dx, dy) = ((x as f32 - 110.0) / 90.0, (y as f32 - 148.0) / 22.0);
+            let shade = 1.0 - 0.35 * (1.0 - dx.hypot(dy)).clamp(0.0, 1.0);
+            let light = (236.0 - 0.12 * y as f32) * shade;
+            let grain = ((x * 7919 + y * 104_729) % 5) as f32 - 2.0;
+            Rgb([30.0, 60.0, 110.0].map(|f| (a * f + (1.0 - a) * light + grain).round() as u8))
+        });
+        (scene, truth)
+    }
+
+    #[test]
+    fn a_ring_on_a_sweep_is_found_with_its_hole_open() {
+        let (scene, truth) = ring_on_sweep();
+        let cutout = cut_out(&photo(scene, None), &CutoutOptions::DEFAULT).unwrap();
+        assert!(mask::iou(&cutout.alpha, &truth) > 0.97);
+        assert!(cutout.alpha.get_pixel(105, 85).0[0] == 0, "hole closed");
+        assert!(cutout.alpha.get_pixel(110, 165).0[0] == 0, "shadow kept");
+        // No light fringe: every rim pixel carries the product's own dark colour.
+        for (x, y, a) in cutout.alpha.enumerate_pixels() {
+            let red = cutout.foreground.get_pixel(x, y).0[0];
+            assert!(a.0[0] < 20 || red < 75, "fringe of {red} at {x},{y}");
+        }
+        // Colours go on beyond the coverage.
+        assert!(cutout.foreground.get_pixel(105, 85 - 60 - 8).0[2] > 80);
+    }
+
+    #[test]
+    fn a_prior_finds_a_product_among_clutter() {
+        let (_, truth) = ring_on_sweep();
+        let scene = RgbImage::from_fn(220, 180, |x, y| {
+            let a = f32::from(truth.get_pixel(x, y).0[0]) / 255.0;
+            let tile = [[200.0, 90.0, 60.0], [90.0, 160.0, 90.0], [230.0, 220.0, 150.0]]
+                [(x / 23 + y / 19) as usize % 3];
+            let mixed: [f32; 3] = std::array::from_fn(|i| a * [30.0, 60.0, 110.0][i] + (1.0 - a) * tile[i]);
+            Rgb(mixed.map(|v| v as u8))
+        });
+        let mut prior = GrayImage::new(220, 180);
+        image::imageops::replace(&mut prior, &mask::dilate(&truth, 2), 2, 1);
+        let cutout = cut_out_with_prior(&scene, &prior, &CutoutOptions::DEFAULT).unwrap();
+        assert!(mask::iou(&cutout.alpha, &truth) > 0.95);
+        let small = GrayImage::from_pixel(3, 3, Luma([255]));
+        assert!(cut_out_with_prior(&scene, &small, &CutoutOptions::DEFAULT).is_err());
+        assert!(cut_out_with_prior(&scene, &GrayImage::new(220, 180), &CutoutOptions::DEFAULT).is_err());
+    }
+
+    #[test]
+    fn odd_pictures_do_no_harm() {
+        let open = CutoutOptions { agreement_min: 0.0 };
+        for (w, h) in [(1, 1), (1, 9), (2, 2), (5, 3), (9, 1), (40, 17), (64, 64)] {
+            let full = GrayImage::from_pixel(w, h, Luma([255]));
+            let half = GrayImage::from_fn(w, h, |x, _| Luma([if x * 2 < w { 255 } else { 0 }]));
+            let noise =
+                RgbImage::from_fn(w, h, |x, y| Rgb([(x * 97 + y * 57) as u8, (x * y) as u8, (y * 31) as u8]));
+            for rgb in [RgbImage::new(w, h), RgbImage::from_pixel(w, h, Rgb([255; 3])), noise] {
+                for alpha in [None, Some(full.clone()), Some(half.clone()), Some(GrayImage::new(w, h))] {
+                    if let Ok(cutout) = cut_out(&photo(rgb.clone(), alpha), &open) {
+                        assert_eq!(recompose(&cutout, &rgb, true).dimensions(), (w, h));
+                    }
+                }
+                let _ = cut_out_with_prior(&rgb, &full, &open);
+                let _ = cut_out_with_prior(&rgb, &half, &open);
+            }
+        }
     }
 }

@@ -6,10 +6,13 @@
 //! sweep the surface knows best, on texture and clutter the colours do. How far the two agree
 //! is reported.
 
+use image::GrayImage;
+
 use super::background::{Background, beside, in_ring};
 use super::barrier::barrier;
 use super::grabcut::{CutSettings, Hint, grabcut};
 use crate::colour::LabImage;
+use crate::mask;
 
 /// The decision on every pixel of the reduced photo.
 #[derive(Clone, Debug)]
@@ -37,6 +40,7 @@ pub(crate) fn segment(image: &LabImage) -> Option<Coarse> {
     if !product.iter().any(|&p| p) {
         return None;
     }
+    let agreement = agreement * (1.0 - unexplained(image, &background, &product));
     let shadow = background.shadow.iter().zip(&product).map(|(&s, &p)| s && !p).collect();
     let clutter = clutter(image, &background, &product);
     Some(Coarse { product, shadow, background, agreement, clutter })
@@ -50,9 +54,9 @@ pub(crate) fn segment_near(image: &LabImage, outline: &[f32], band: f32) -> Opti
     let outside = |at: usize| outline[at] < -band;
     let background =
         Background::fit(image, outside).or_else(|| Background::fit(image, |at| outline[at] < 0.0))?;
-    let plain = plainness(&background);
     let (mut hints, mut prior) = (Vec::new(), Vec::new());
     for (at, &distance) in outline.iter().enumerate() {
+        let plain = background.plainness(at);
         prior.push(
             plain * 0.5 * surface_evidence(image, &background, !background.reached[at], at)
                 + 2.0 * distance / band,
@@ -75,22 +79,41 @@ pub(crate) fn segment_near(image: &LabImage, outline: &[f32], band: f32) -> Opti
     Some(Coarse { product, shadow, background, agreement, clutter })
 }
 
+/// Sharp edges away from the product, relative to its outline, 0 to 1: on a sweep there should
+/// be none; glass, or what was lost in white on white, leaves some.
+fn unexplained(image: &LabImage, background: &Background, product: &[bool]) -> f32 {
+    let (w, h) = (image.width as usize, image.height as usize);
+    let pixels = product.iter().map(|&p| if p { 255 } else { 0 }).collect();
+    let product_mask = GrayImage::from_raw(image.width, image.height, pixels).unwrap_or_default();
+    let near = mask::dilate(&product_mask, 5);
+    let far = mask::dilate(&product_mask, (w.max(h) / 4) as u32);
+    let edge = |at: usize| background.sharp[at] > 1.3;
+    let lost = (0..product.len())
+        .filter(|&at| near.as_raw()[at] == 0 && far.as_raw()[at] > 0 && edge(at) && !in_ring(image, at))
+        .count();
+    let outline = mask::area(&mask::difference(&product_mask, &mask::erode(&product_mask, 1)));
+    // An outline is about four sharp pixels wide.
+    (lost as f32 / (4.0 * outline as f32).max(1.0)).min(1.0)
+}
+
 fn iou(a: &[bool], b: &[bool]) -> f32 {
     let shared = a.iter().zip(b).filter(|(a, b)| **a && **b).count();
     let any = a.iter().zip(b).filter(|(a, b)| **a || **b).count();
     if any == 0 { 0.0 } else { shared as f32 / any as f32 }
 }
 
-/// How far the surface can be trusted: 1 on a smooth sweep, 0 on texture.
-pub(crate) fn plainness(background: &Background) -> f32 {
-    ((7.0 - background.noise) / 4.0).clamp(0.0, 1.0)
+/// Mean of [`Background::plainness`].
+pub(crate) fn mean_plainness(background: &Background) -> f32 {
+    let count = background.reach.len();
+    (0..count).map(|at| background.plainness(at)).sum::<f32>() / count.max(1) as f32
 }
 
-/// Second segmenter: colours inside against colours outside.
+/// Second segmenter: colours inside against colours outside, at half size.
 fn by_colour(image: &LabImage) -> Vec<bool> {
-    let w = image.width as usize;
+    let small = halved(image);
+    let w = small.width as usize;
     let walls: Vec<f32> = {
-        let (l, a, b) = (barrier(&image.l, w), barrier(&image.a, w), barrier(&image.b, w));
+        let (l, a, b) = (barrier(&small.l, w), barrier(&small.a, w), barrier(&small.b, w));
         l.iter().zip(&a).zip(&b).map(|((l, a), b)| l + a + b).collect()
     };
     let level = two_classes(&walls);
@@ -99,7 +122,7 @@ fn by_colour(image: &LabImage) -> Vec<bool> {
             .iter()
             .enumerate()
             .map(|(at, &wall)| {
-                if wall > level && !in_ring(image, at) {
+                if wall > level && !in_ring(&small, at) {
                     Hint::MaybeForeground
                 } else {
                     Hint::MaybeBackground
@@ -110,12 +133,35 @@ fn by_colour(image: &LabImage) -> Vec<bool> {
         .iter()
         .enumerate()
         .map(|(at, &wall)| {
-            let ring = if in_ring(image, at) { -6.0 } else { 0.0 };
+            let ring = if in_ring(&small, at) { -6.0 } else { 0.0 };
             ring + ((wall - level) / (0.4 * level + 2.0)).clamp(-2.0, 2.0)
         })
         .collect();
     let settings = CutSettings { rounds: 4, smoothness: 12.0, colour: 1.0, colour_max: 8.0 };
-    grabcut(image, &hints, &prior, settings)
+    let cut = grabcut(&small, &hints, &prior, settings);
+    let full = image.width as usize;
+    (0..image.l.len())
+        .map(|at| cut[(at / full / 2).min(small.height as usize - 1) * w + (at % full / 2).min(w - 1)])
+        .collect()
+}
+
+/// The image at half its size, each pixel the mean of four.
+fn halved(image: &LabImage) -> LabImage {
+    let (w, h) = (image.width as usize, image.height as usize);
+    let (hw, hh) = ((w / 2).max(1), (h / 2).max(1));
+    let shrink = |plane: &[f32]| {
+        (0..hw * hh)
+            .map(|at| {
+                let (x, y) = (at % hw * 2, at / hw * 2);
+                let (right, below) = ((x + 1).min(w - 1), (y + 1).min(h - 1));
+                let sum =
+                    plane[y * w + x] + plane[y * w + right] + plane[below * w + x] + plane[below * w + right];
+                sum / 4.0
+            })
+            .collect()
+    };
+    let (l, a, b) = (shrink(&image.l), shrink(&image.a), shrink(&image.b));
+    LabImage { width: hw as u32, height: hh as u32, l, a, b }
 }
 
 /// Threshold between two classes: Otsu, "A Threshold Selection Method from Gray-Level
@@ -146,9 +192,10 @@ fn two_classes(values: &[f32]) -> f32 {
 
 /// The last cut, with both segmenters as its prior.
 fn decide(image: &LabImage, background: &Background, by_surface: &[bool], by_colour: &[bool]) -> Vec<bool> {
-    let plain = plainness(background);
+    let mean = mean_plainness(background);
     let (mut hints, mut prior) = (Vec::new(), Vec::new());
     for at in 0..image.l.len() {
+        let plain = background.plainness(at);
         let surface = surface_evidence(image, background, by_surface[at], at);
         let colour = if by_colour[at] { 2.0 } else { -2.0 };
         let ring = if in_ring(image, at) && !by_surface[at] { -6.0 } else { 0.0 };
@@ -163,8 +210,8 @@ fn decide(image: &LabImage, background: &Background, by_surface: &[bool], by_col
     }
     let settings = CutSettings {
         rounds: 2,
-        smoothness: 3.0 + 7.0 * (1.0 - plain),
-        colour: 0.4 + 0.4 * (1.0 - plain),
+        smoothness: 3.0 + 7.0 * (1.0 - mean),
+        colour: 0.4 + 0.4 * (1.0 - mean),
         colour_max: 8.0,
     };
     grabcut(image, &hints, &prior, settings)
@@ -173,10 +220,13 @@ fn decide(image: &LabImage, background: &Background, by_surface: &[bool], by_col
 /// What the surface says about a pixel, in nats for product; `out` when the surface segmenter
 /// calls it product.
 fn surface_evidence(image: &LabImage, background: &Background, out: bool, at: usize) -> f32 {
-    let reach = background.distance[at] / background.threshold;
-    if out && background.could_be_shadow(image, at) {
+    let reach = background.reach[at];
+    if out && background.doubtful[at] {
+        // Next to the open background the contrast decides, deep inside it is product.
+        (background.depth[at] / 3.0 - 1.0).clamp(-1.0, 1.5)
+    } else if out && background.could_be_shadow(image, at) {
         // Steep or grained, so rather product; but a contact shadow can be steep.
-        (background.texture[at] / background.texture_max).min(3.0)
+        background.grain[at].min(3.0) - 0.5
     } else if out {
         (2.0 + 2.0 * reach).min(9.0)
     } else if background.shadow[at] {
@@ -246,11 +296,10 @@ fn groups(mask: &[bool], w: usize, h: usize, on: bool) -> Vec<Vec<usize>> {
 }
 
 fn clutter(image: &LabImage, background: &Background, product: &[bool]) -> f32 {
-    let w = image.width as usize;
     let (mut sum, mut count) = (0.0_f64, 0_u32);
     for (at, &product) in product.iter().enumerate() {
         if !product && !background.shadow[at] {
-            let off = image.l[at] - background.surface.at(at % w, at / w)[0];
+            let off = image.l[at] - background.colour(image, at)[0];
             sum += f64::from(off * off);
             count += 1;
         }

@@ -7,6 +7,8 @@ pub(crate) mod gmm;
 pub(crate) mod grabcut;
 pub(crate) mod matte;
 pub(crate) mod maxflow;
+pub(crate) mod quality;
+pub(crate) mod sharp;
 pub(crate) mod spread;
 pub(crate) mod supplied;
 pub(crate) mod surface;

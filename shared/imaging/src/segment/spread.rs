@@ -1,5 +1,10 @@
 //! Carries known values outwards, ring by ring.
 
+use image::{GrayImage, RgbImage};
+
+/// How far in px the foreground's colours go beyond its coverage.
+const MARGIN: u32 = 12;
+
 /// Gives every pixel of `targets` within `rings` px of a known one the mean of its already
 /// known 8-neighbours, ring by ring. `known` (row-major, 0 = unknown) is updated; values of
 /// pixels that are neither known nor a target are never touched.
@@ -33,6 +38,52 @@ pub(crate) fn spread<const N: usize>(
             known[at] = 255;
         }
     }
+}
+
+/// Continues colours from the pixels covered at least `known` outwards, and paints the rest
+/// black.
+pub(crate) fn extend(mut rgb: RgbImage, alpha: &GrayImage, known: u8) -> RgbImage {
+    let width = alpha.width() as usize;
+    let mut state: Vec<u8> = alpha.as_raw().iter().map(|&a| if a >= known { 255 } else { 0 }).collect();
+    let targets = near(&state, width, MARGIN as usize);
+    let values = rgb.as_mut().as_chunks_mut::<3>().0;
+    spread(values, &mut state, width, targets, MARGIN);
+    for (pixel, known) in values.iter_mut().zip(state) {
+        if known == 0 {
+            *pixel = [0; 3];
+        }
+    }
+    rgb
+}
+
+/// Pixels that are 0 themselves but have others within a square of `radius` px.
+fn near(state: &[u8], width: usize, radius: usize) -> Vec<usize> {
+    let Some(height) = state.len().checked_div(width) else { return Vec::new() };
+    let mut rows = vec![0_u8; state.len()];
+    for (row, line) in rows.chunks_exact_mut(width).zip(state.chunks_exact(width)) {
+        let mut until = 0;
+        for x in 0..width + radius {
+            if x < width && line[x] > 0 {
+                until = x + 2 * radius + 1;
+            }
+            if x >= radius && x < until {
+                row[x - radius] = 1;
+            }
+        }
+    }
+    let mut until = vec![0_usize; width];
+    let mut found = Vec::new();
+    for y in 0..height + radius {
+        for x in 0..width {
+            if y < height && rows[y * width + x] > 0 {
+                until[x] = y + 2 * radius + 1;
+            }
+            if y >= radius && y < until[x] && state[(y - radius) * width + x] == 0 {
+                found.push((y - radius) * width + x);
+            }
+        }
+    }
+    found
 }
 
 fn mean<const N: usize>(
