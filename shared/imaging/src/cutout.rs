@@ -26,8 +26,8 @@ pub struct CutoutOptions {
 }
 
 impl CutoutOptions {
-    /// Refuses what two independent segmenters see very differently.
-    pub const DEFAULT: CutoutOptions = CutoutOptions { agreement_min: 0.5 };
+    /// Refuses what two independent segmenters see differently, or what leaves edges unexplained.
+    pub const DEFAULT: CutoutOptions = CutoutOptions { agreement_min: 0.6 };
 }
 
 /// Why there is no cut-out.

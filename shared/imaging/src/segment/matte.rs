@@ -40,6 +40,9 @@ const UNKNOWN: u8 = 0;
 const OUT: u8 = 1;
 const IN: u8 = 2;
 const SWEEPS: usize = 12;
+/// How far in px colours are carried: along a thin part (a temple of glasses) there is no sure
+/// product for a long way.
+const REACH: u32 = 600;
 
 /// Estimates coverage and foreground colour of `rgb`.
 pub(crate) fn matte(rgb: &RgbImage, guide: &Guide) -> Matte {
@@ -49,7 +52,7 @@ pub(crate) fn matte(rgb: &RgbImage, guide: &Guide) -> Matte {
     let carry = |side: u8| {
         let mut values = pixels.to_vec();
         let mut known: Vec<u8> = tri.iter().map(|&t| if t == side { 255 } else { 0 }).collect();
-        spread(&mut values, &mut known, w, band.clone(), 64);
+        spread(&mut values, &mut known, w, band.clone(), REACH);
         (values, known)
     };
     let (inner, inner_known) = carry(IN);
