@@ -92,7 +92,7 @@ pub(crate) fn packshot() -> PathBuf {
         folder.pop();
     }
     let binary = folder.join("packshot");
-    assert!(binary.is_file(), "{} is not built: run `cargo test --workspace`", binary.display());
+    assert!(binary.is_file(), "{} is not built: run `cargo build --workspace --bins`", binary.display());
     binary
 }
 
