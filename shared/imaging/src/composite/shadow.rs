@@ -198,33 +198,73 @@ struct Body {
     contact: f32,
 }
 
-/// `reach`: how far the line of contact runs back.
-fn contacts(stack: &Stack, sin: f32, deepest: f32, reach: f32) -> Vec<Contact> {
-    let columns = stack.small.width as usize;
-    let mut lower: Vec<Option<f32>> = vec![None; columns];
-    for (y, runs) in stack.rows.iter().enumerate() {
-        for (from, to) in runs {
-            lower[*from as usize..*to as usize].fill(Some(y as f32 + 1.0));
-        }
+impl Body {
+    /// Whether its slices are circles from above; others have a flat front.
+    fn is_round(self) -> bool {
+        self.depth > 0.8
     }
-    lower
-        .into_iter()
-        .map(|end| {
-            let lift = stack.bottom - end.unwrap_or(0.0);
-            let hangs = lift > reach * sin;
-            let drop = if hangs { deepest * 0.5 * sin } else { lift };
-            Contact { row: stack.bottom - drop, front: -drop / sin, hangs }
-        })
-        .collect()
+}
+
+/// The lower outline of a standing product, column by column.
+struct Lower {
+    /// Rows by which a column's lower end lies above the lowest one, in texels; columns
+    /// without product count from the very top.
+    lifts: Vec<f32>,
+}
+
+impl Lower {
+    fn of(stack: &Stack) -> Self {
+        let mut lower = vec![0.0; stack.small.width as usize];
+        for (y, runs) in stack.rows.iter().enumerate() {
+            for (from, to) in runs {
+                lower[*from as usize..*to as usize].fill(y as f32 + 1.0);
+            }
+        }
+        Self { lifts: lower.into_iter().map(|end| stack.bottom - end).collect() }
+    }
+
+    /// Columns of the base of a round body, from its lowest point outwards: its front rises
+    /// by at most radius times `sin`, and what rises further beside it (a handle, a spout)
+    /// is not of the base.
+    fn round_base(&self, sin: f32) -> std::ops::Range<usize> {
+        let lowest = self.lifts.iter().position(|lift| *lift <= 0.0).unwrap_or(0);
+        let around = |slack: f32| {
+            let outside = |column: &usize| self.lifts[*column] > slack;
+            let end = (lowest..self.lifts.len()).find(outside).unwrap_or(self.lifts.len());
+            (0..lowest).rev().find(outside).map_or(0, |column| column + 1)..end
+        };
+        let mut base = around(2.0);
+        for _ in 0..6 {
+            base = around((0.55 * base.len() as f32 * sin).max(2.0));
+        }
+        base
+    }
+}
+
+/// `deepest`: depth of the whole body, in texels.
+fn contacts(stack: &Stack, sin: f32, deepest: f32, body: Body) -> Vec<Contact> {
+    let lower = Lower::of(stack);
+    let base = if body.is_round() { lower.round_base(sin) } else { 0..lower.lifts.len() };
+    let (deepest, reach) = if body.is_round() {
+        // A standing round body reaches no further back than it is wide at its foot.
+        (base.len() as f32, f32::INFINITY)
+    } else {
+        (deepest, deepest * body.contact)
+    };
+    let contact = |(column, lift): (usize, &f32)| {
+        let hangs = *lift > reach * sin || !base.contains(&column);
+        let drop = if hangs { deepest * 0.5 * sin } else { *lift };
+        Contact { row: stack.bottom - drop, front: -drop / sin, hangs }
+    };
+    lower.lifts.iter().enumerate().map(contact).collect()
 }
 
 fn standing(stack: &Stack, elevation: f32, body: Body, light: Light) -> GroundShadow {
-    let depth = body.depth;
     let (sin, cos) = (elevation.sin(), elevation.cos());
     let (left, right) = stack.extent();
     let width = right - left;
-    let deepest = (width * depth).max(1.0);
-    let columns = contacts(stack, sin, deepest, deepest * body.contact);
+    let deepest = (width * body.depth).max(1.0);
+    let columns = contacts(stack, sin, deepest, body);
     let height = (stack.bottom / cos).max(1.0);
     let margin = (height * throw(light) * 0.6 + height * 0.3).clamp(width * 0.25, width * 1.6 + height * 0.5);
     let mut canvas = Canvas::new(stack.size.0 + 2.0 * margin, deepest * 1.1 + 2.0 * margin);
@@ -240,7 +280,7 @@ fn standing(stack: &Stack, elevation: f32, body: Body, light: Light) -> GroundSh
             let shift = h * throw(light);
             // What is nearly on the ground is rounded below: its dark reaches out.
             let reach = if band == 0 { 0.8 * sky_sigma } else { 0.0 };
-            for (x, back, front) in segments(stack, &columns, depth, deepest, h * cos) {
+            for (x, back, front) in segments(stack, &columns, body, deepest, h * cos) {
                 column(
                     &mut key,
                     x + ox + toward.0 * shift,
@@ -262,7 +302,7 @@ fn standing(stack: &Stack, elevation: f32, body: Body, light: Light) -> GroundSh
 
 /// The slice `rise` texels of the picture above each column's ground: column, back and
 /// front in depth.
-fn segments(stack: &Stack, columns: &[Contact], depth: f32, deepest: f32, rise: f32) -> Vec<(f32, f32, f32)> {
+fn segments(stack: &Stack, columns: &[Contact], body: Body, deepest: f32, rise: f32) -> Vec<(f32, f32, f32)> {
     let covered = |x: usize| {
         columns.get(x).is_some_and(|contact| {
             let row = contact.row - rise - 0.5;
@@ -280,9 +320,8 @@ fn segments(stack: &Stack, columns: &[Contact], depth: f32, deepest: f32, rise: 
         let width = (end - start) as f32;
         for (x, contact) in columns.iter().enumerate().take(end).skip(start) {
             let u = ((x - start) as f32 + 0.5) / width * 2.0 - 1.0;
-            // Round things are circles from above, others have a flat front.
-            let chord = if depth > 0.8 { (1.0 - u * u).sqrt() } else { (1.0 - u.powi(4)).sqrt().sqrt() };
-            let deep = (width * depth).min(deepest) * chord;
+            let chord = if body.is_round() { (1.0 - u * u).sqrt() } else { (1.0 - u.powi(4)).sqrt().sqrt() };
+            let deep = (width * body.depth).min(deepest) * chord;
             let front = if contact.hangs { contact.front + deep * 0.5 } else { contact.front };
             found.push((x as f32, front - deep.max(1.0), front));
         }
@@ -430,6 +469,23 @@ mod tests {
         assert!(shadow.at(100.0, 10.0) < shadow.at(100.0, 100.0));
         assert_eq!(shadow.at(9000.0, 0.0), 1.0);
         assert_eq!(shadow.at(f32::NAN, 0.0), 1.0);
+    }
+
+    #[test]
+    fn a_handle_throws_no_contact_shadow() {
+        // A mug seen from 40 degrees: its base hangs 64 down in front, its handle ends above that.
+        let mug = GrayImage::from_fn(320, 300, |x, y| {
+            let (x, y) = (x as f32, y as f32);
+            let u = (x - 220.0) / 100.0;
+            let body = u.abs() < 1.0 && y < 235.0 + 64.0 * (1.0 - u * u).sqrt();
+            let handle = ((x - 110.0).hypot(y - 140.0) - 70.0).abs() < 14.0;
+            Luma([if body || handle { 255 } else { 0 }])
+        });
+        let rest = Rest::Standing { elevation: 0.7, depth: 1.0, contact: 0.5 };
+        let shadow = ground_shadow(&mug, rest, LIGHT);
+        let on_screen = |x: f32, y: f32| shadow.at(x, (y - shadow.ground_row) / 0.7_f32.sin());
+        assert!(on_screen(110.0, 140.0) > 0.45, "inside the handle: {}", on_screen(110.0, 140.0));
+        assert!(on_screen(220.0, 297.0) < 0.4, "under the base: {}", on_screen(220.0, 297.0));
     }
 
     #[test]

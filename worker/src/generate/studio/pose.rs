@@ -160,21 +160,33 @@ impl Outline {
     /// The same for a round base: the front of a circle of radius R seen from elevation e
     /// hangs R sin(e) below its ends.
     fn elevation_of_round_deg(&self, depth: f32) -> f32 {
-        let (from, to) = self.support(0.12 * self.height.min(self.width));
+        // How far the front hangs down decides which columns belong to the base, and the other
+        // way round: two more looks settle it.
+        let mut slack = 0.12 * self.height.min(self.width);
+        let mut sine = 0.0;
+        for _ in 0..3 {
+            let Some((seen, radius)) = self.sag(slack, depth) else { return ELEVATION_USUAL_DEG };
+            sine = seen;
+            slack = slack.max(sine * radius).min(0.3 * self.height);
+        }
+        sine.asin().to_degrees().max(ELEVATION_USUAL_DEG - 2.0)
+    }
+
+    /// Sine of the elevation and radius of a round base whose columns end within `slack`
+    /// pixels of the bottom.
+    fn sag(&self, slack: f32, depth: f32) -> Option<(f32, f32)> {
+        let (from, to) = self.support(slack);
         let (centre, radius) = ((from + to) * 0.5, (to - from) * 0.5);
         if radius < 8.0 {
-            return ELEVATION_USUAL_DEG;
+            return None;
         }
         let drop = |offset: f32| {
             let column = ((centre + offset - self.left).round().max(0.0) as usize).min(self.lower.len() - 1);
             self.lower[column].map(|y| self.bottom - y)
         };
-        let (Some(left), Some(right)) = (drop(-0.7 * radius), drop(0.7 * radius)) else {
-            return ELEVATION_USUAL_DEG;
-        };
         // 1 - sqrt(1 - 0.49) of the sag shows at 0.7 R.
-        let sine = (left.min(right) / (0.286 * radius * depth)).clamp(0.0, 0.7);
-        sine.asin().to_degrees().max(ELEVATION_USUAL_DEG - 2.0)
+        let shown = drop(-0.7 * radius)?.min(drop(0.7 * radius)?);
+        Some(((shown / (0.286 * radius * depth)).clamp(0.0, 0.7), radius))
     }
 }
 

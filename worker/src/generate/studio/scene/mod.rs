@@ -240,7 +240,7 @@ impl Painter<'_> {
         let (camera, scene) = (&self.camera, self.scene);
         let spread = camera.spread(-camera.wall_depth);
         let height = (camera.wall_row - y) * spread / camera.cos.max(0.2);
-        let lens = (camera.wall_depth * 0.010).clamp(1.0, 0.012 * self.side);
+        let lens = (camera.wall_depth * 0.010).min(0.012 * self.side).max(1.0);
         // Less light reaches the foot of a wall, and a little less its upper part.
         let up = (height / self.side).max(0.0);
         let foot = if self.seamless { 1.0 } else { 1.0 - 0.13 * (-up * 9.0).exp() };
