@@ -5,11 +5,14 @@
 //! edge. So it can be reached from the open background without crossing one, while a product
 //! stands behind its outline, be it ever so faint. A wall above a table is two surfaces.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use image::GrayImage;
 
 use super::sharp::sharpness;
 use super::surface::{Surface, median};
-use crate::blur::{Plane, box_blur};
+use crate::blur::{Plane, box_blur, gaussian};
 use crate::colour::LabImage;
 use crate::mask;
 
@@ -36,6 +39,31 @@ struct Care {
 
 const CARE: [Care; 3] =
     [Care { edge: 1.0, width: 2 }, Care { edge: 0.6, width: 3 }, Care { edge: 0.35, width: 5 }];
+
+/// How much lighter than the darkest place on the way a shadow may get again, as a share of
+/// the background's lightness: grain, and light that falls in from the side.
+const LIGHTER_MAX: f32 = 0.045;
+
+/// A pixel that a shadow has been followed to, and the darkest place on the lightest way to it.
+#[derive(PartialEq)]
+struct Front {
+    darkest: f32,
+    at: usize,
+}
+
+impl Eq for Front {}
+
+impl PartialOrd for Front {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Front {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.darkest.total_cmp(&other.darkest).then(self.at.cmp(&other.at))
+    }
+}
 
 /// What the surfaces say about every pixel.
 #[derive(Clone, Debug)]
@@ -239,20 +267,47 @@ impl Background {
     }
 
     /// Follows shadows from the open background, through places wide enough not to be a leak.
+    ///
+    /// A shadow deepens towards what throws it. What gets lighter again behind the dark line of
+    /// contact is the product's foot, which mirrors the table, and not more of the shadow.
     fn flood_shadows(&mut self, image: &LabImage, care: Care) {
         let count = self.reach.len();
         let passable = wide(image, care.width, |at| {
             self.reached[at]
                 || (self.texture[at] < 1.0 && self.sharp[at] < care.edge && self.could_be_shadow(image, at))
         });
-        let seeds: Vec<usize> = (0..count).filter(|&at| self.reached[at]).collect();
-        let core = grown(image, &seeds, |at| passable.as_raw()[at] > 0);
-        for (at, &core) in core.iter().enumerate() {
-            if core && !self.reached[at] {
+        let light = self.light(image);
+        let mut darkest = vec![f32::NEG_INFINITY; count];
+        let mut front = BinaryHeap::new();
+        for at in (0..count).filter(|&at| self.reached[at]) {
+            darkest[at] = 1.0;
+            front.push(Front { darkest: 1.0, at });
+        }
+        let (w, h) = (image.width as usize, image.height as usize);
+        while let Some(Front { darkest: here, at }) = front.pop() {
+            if here < darkest[at] {
+                continue;
+            }
+            beside(at, w, h, |next| {
+                let there = here.min(light[next]);
+                if passable.as_raw()[next] > 0 && light[next] <= here + LIGHTER_MAX && there > darkest[next] {
+                    darkest[next] = there;
+                    front.push(Front { darkest: there, at: next });
+                }
+            });
+        }
+        for (at, darkest) in darkest.into_iter().enumerate() {
+            if darkest > f32::NEG_INFINITY && !self.reached[at] {
                 self.shadow[at] = true;
                 self.reached[at] = true;
             }
         }
+    }
+
+    /// Lightness of each pixel as a share of its background's, smoothed over the grain.
+    fn light(&self, image: &LabImage) -> Vec<f32> {
+        let ratio = (0..image.l.len()).map(|at| image.l[at] / self.colour(image, at)[0].max(1.0)).collect();
+        gaussian(&Plane { width: image.width, height: image.height, data: ratio }, 1.0).data
     }
 
     /// Opens the enclosed regions through which the background is seen (a mug's handle, a

@@ -49,11 +49,12 @@ pub(crate) fn run(photos: &Path, skus: usize) -> anyhow::Result<String> {
     let number = |name: &str| summary[name].as_u64().unwrap_or(0);
     let made = number("accepted") + number("needs_human");
     Ok(format!(
-        "pipeline: {skus} SKUs of {} large photos, two channels, 2 jobs: {made} images in {:.1} s = {:.0} images a minute; \
+        "pipeline: {skus} SKUs of {} large photos, two channels, 2 jobs: {made} images in {:.1} s = {:.0} images a minute, {:.2} core seconds an image; \
          {} accepted, {} need a person, {} skipped, {} failed; peak {:.0} MiB",
         large.len(),
         taken.wall.as_secs_f64(),
         made as f64 * 60.0 / taken.wall.as_secs_f64(),
+        taken.cpu.as_secs_f64() / (made as f64).max(1.0),
         number("accepted"),
         number("needs_human"),
         number("skipped"),

@@ -9,6 +9,8 @@ use anyhow::Context as _;
 pub(crate) struct Taken {
     /// Wall time.
     pub(crate) wall: Duration,
+    /// Processor time of all its threads, which other work on the machine does not stretch.
+    pub(crate) cpu: Duration,
     /// Peak resident memory in bytes; 0 where the system does not tell.
     pub(crate) peak_bytes: u64,
     /// Exit code; -1 after a signal.
@@ -24,12 +26,13 @@ pub(crate) fn watch(command: &mut Command) -> anyhow::Result<Taken> {
         .stderr(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot start {command:?}"))?;
-    let mut peak_bytes = 0;
+    let (mut peak_bytes, mut cpu) = (0, Duration::ZERO);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(Taken { wall: started.elapsed(), peak_bytes, code: status.code().unwrap_or(-1) });
+            return Ok(Taken { wall: started.elapsed(), cpu, peak_bytes, code: status.code().unwrap_or(-1) });
         }
         peak_bytes = peak_bytes.max(high_water(child.id()));
+        cpu = cpu.max(processor_time(child.id()));
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -44,6 +47,15 @@ fn high_water(pid: u32) -> u64 {
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|number| number.trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// User and system time so far, in the kernel's steps of 10 ms (`proc(5)`, fields 14 and 15 of
+/// `stat`, counted after the command's name, which may hold spaces).
+fn processor_time(pid: u32) -> Duration {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return Duration::ZERO };
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let steps: u64 = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(steps * 10)
 }
 
 /// The `packshot` command built beside this one.

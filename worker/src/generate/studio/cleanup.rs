@@ -1,5 +1,6 @@
-//! Clean-up: the reference at its own framing, with the background flattened, dust gone,
-//! the shadow softened and a crop that is too tight opened up. The product's pixels stay.
+//! Clean-up: the reference as it was composed, with the background flattened, dust gone, the
+//! shadow softened, a crop that is too tight opened up and one that is too loose closed in.
+//! The product's pixels stay.
 
 use image::{GrayImage, RgbImage};
 use packshot_imaging::blur::{Plane, gaussian};
@@ -18,6 +19,10 @@ use crate::generate::{Candidate, Made, MakeRequest};
 const SIDE_MAX: f32 = 2400.0;
 /// Free space that every side should have, as a share of the product's longer side.
 const MARGIN: f32 = 0.05;
+/// Free space beyond which a side is cropped, as a share of the product's longer side.
+const MARGIN_LOOSE: f32 = 0.3;
+/// Light left (of 255) under which a pixel shows a shadow that a crop must not cut.
+const SHADOW_SEEN: u8 = 246;
 /// How much of the reference's own shadow is kept.
 const SHADOW_KEPT: f32 = 0.7;
 /// Blur of the kept shadow, as a share of the frame's longer side.
@@ -28,7 +33,12 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
         return Made::skipped("the cut-out of the reference covers nothing");
     };
     let mut notes = Vec::new();
-    let framing = Framing::around(request.cutout.alpha.dimensions(), subject.bounds, &mut notes);
+    let shown = match &request.cutout.shadow {
+        Some(shadow) => with_shadow(subject.bounds, shadow),
+        None => subject.bounds,
+    };
+    let framing =
+        Framing::around(request.cutout.alpha.dimensions(), subject.bounds, shown, &mut notes);
     let longest = framing.w.max(framing.h);
     let wanted = (SIDE_MAX / longest).min(1.0);
     let sized = subject.sized(subject.longest() * wanted);
@@ -53,8 +63,22 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
     })
 }
 
+/// The smallest rectangle around the product and the shadow it throws.
+fn with_shadow(product: Rect, shadow: &GrayImage) -> Rect {
+    let (mut left, mut top) = (product.x, product.y);
+    let (mut right, mut bottom) = (product.x + product.w, product.y + product.h);
+    for (x, y, light) in shadow.enumerate_pixels() {
+        if light.0[0] < SHADOW_SEEN {
+            (left, top) = (left.min(x), top.min(y));
+            (right, bottom) = (right.max(x + 1), bottom.max(y + 1));
+        }
+    }
+    Rect { x: left, y: top, w: right - left, h: bottom - top }
+}
+
 /// The reference's frame with room added where the product comes too close to a border
-/// without being cut off by it. In pixels of the reference.
+/// without being cut off by it, and taken where there is too much of it. In pixels of the
+/// reference; `left` and `top` are what is added there, negative where it is taken.
 struct Framing {
     left: f32,
     top: f32,
@@ -63,24 +87,33 @@ struct Framing {
 }
 
 impl Framing {
-    fn around((w, h): (u32, u32), product: Rect, notes: &mut Vec<String>) -> Self {
-        let wanted = product.w.max(product.h) as f32 * MARGIN;
-        let mut added = false;
-        let mut room = |free: u32| {
+    /// `shown`: the product with its shadow, which is not cropped.
+    fn around((w, h): (u32, u32), product: Rect, shown: Rect, notes: &mut Vec<String>) -> Self {
+        let longest = product.w.max(product.h) as f32;
+        let (tight, loose) = (longest * MARGIN, longest * MARGIN_LOOSE);
+        let (mut added, mut taken) = (false, false);
+        let mut room = |free: u32, free_shown: u32| {
             let free = free as f32;
-            if free >= 1.0 && free < wanted {
+            if free >= 1.0 && free < tight {
                 added = true;
-                (wanted - free).round()
+                (tight - free).round()
+            } else if free > loose {
+                let spare = (free - loose).min(free_shown as f32 - tight).max(0.0).round();
+                taken |= spare > 0.0;
+                -spare
             } else {
                 0.0
             }
         };
-        let left = room(product.x);
-        let right = room(w.saturating_sub(product.x + product.w));
-        let top = room(product.y);
-        let bottom = room(h.saturating_sub(product.y + product.h));
+        let left = room(product.x, shown.x);
+        let right = room(w.saturating_sub(product.x + product.w), w.saturating_sub(shown.x + shown.w));
+        let top = room(product.y, shown.y);
+        let bottom = room(h.saturating_sub(product.y + product.h), h.saturating_sub(shown.y + shown.h));
         if added {
             notes.push("the crop was tight: room was added around the product".to_owned());
+        }
+        if taken {
+            notes.push("the crop was loose: empty room around the product was taken away".to_owned());
         }
         Self { left, top, w: w as f32 + left + right, h: h as f32 + top + bottom }
     }
@@ -146,12 +179,21 @@ mod tests {
 
     #[test]
     fn the_framing_stays_and_the_background_is_flat() {
-        let case = Case::new("Mug", "kitchen", disc(640, 480, 0.3));
+        let case = Case::new("Mug", "kitchen", disc(640, 480, 0.42));
         let Made::Candidate(made) = make(&case.request(Role::Cleanup)) else { panic!("skipped") };
         let frame = &made.frames[0];
         assert_eq!(frame.image.dimensions(), (640, 480));
         assert_eq!(frame.image.get_pixel(2, 2), frame.image.get_pixel(637, 3));
         assert_eq!(frame.scale_factor, 1.0);
+    }
+
+    #[test]
+    fn a_loose_crop_is_closed_in_around_the_product() {
+        let case = Case::new("Mug", "kitchen", disc(900, 900, 0.15));
+        let Made::Candidate(made) = make(&case.request(Role::Cleanup)) else { panic!("skipped") };
+        let side = made.frames[0].image.width();
+        assert!((400..480).contains(&side), "{side}");
+        assert!(made.notes.iter().any(|note| note.contains("loose")), "{:?}", made.notes);
     }
 
     #[test]
