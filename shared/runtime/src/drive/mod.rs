@@ -4,6 +4,7 @@
 mod commit;
 pub(crate) use commit::committed;
 mod gather;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -18,8 +19,9 @@ use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, warn};
 
-use crate::clock::Clock;
-use crate::port::{Coordinator, Message, Objects};
+use crate::pay::{self, Pay, Purse};
+use crate::port::Message;
+use crate::ports::Ports;
 use crate::store::Store;
 use crate::submit::{PortError, rebuild_sku};
 use crate::tell::{Told, tell};
@@ -49,29 +51,22 @@ pub enum Driven {
 
 /// Drives jobs: the ports, the work and what is remembered between jobs.
 pub struct Driver {
-    coordinator: Arc<dyn Coordinator>,
-    objects: Arc<dyn Objects>,
-    clock: Arc<dyn Clock>,
+    ports: Ports,
     work: Arc<dyn Work>,
     chance: Mutex<StdRng>,
     headers: Mutex<BTreeMap<BatchId, Arc<Batch>>>,
+    wishes: wishes::Wishes,
 }
 
 impl Driver {
     /// A driver of `work`. `seed` must differ between processes: it tells their claims apart.
-    pub fn new(
-        coordinator: Arc<dyn Coordinator>,
-        objects: Arc<dyn Objects>,
-        clock: Arc<dyn Clock>,
-        work: Arc<dyn Work>,
-        seed: u64,
-    ) -> Self {
+    pub fn new(ports: Ports, work: Arc<dyn Work>, seed: u64) -> Self {
         let chance = Mutex::new(StdRng::seed_from_u64(seed));
-        Self { coordinator, objects, clock, work, chance, headers: Mutex::default() }
+        Self { ports, work, chance, headers: Mutex::default(), wishes: wishes::Wishes::default() }
     }
 
     fn store(&self) -> Store<'_> {
-        Store::new(&*self.objects, &*self.clock)
+        self.ports.store()
     }
 
     /// Drives the job that `message` points at. `stop` is the hard stop: work leaves as
@@ -90,6 +85,11 @@ impl Driver {
             Ok(None) => return Driven::Dead { reason: format!("there is no batch {}", message.batch) },
             Err(error) => return again(&error),
         };
+        match self.held_back(&header, message).await {
+            Ok(None) => {}
+            Ok(Some(why)) => return Driven::Done(why),
+            Err(error) => return again(&error.into()),
+        }
         let (attempt, state) = match self.claim(&header, message).await {
             Ok(Claim::Held(attempt, state)) => (attempt, *state),
             Ok(Claim::Dropped(why)) => return Driven::Done(why),
@@ -103,11 +103,16 @@ impl Driver {
         tracing::Span::current().record("attempt", attempt.number);
         // From here on the attempt is counted, and the message is not needed any more:
         // whatever happens, the document says what comes next.
-        let event = match self.attempted(&header, attempt, state, stop).await {
+        let mut purse = None;
+        let event = match self.attempted(&header, attempt, state, stop, &mut purse).await {
             Ok(event) => event,
             Err(error) => fault(attempt, &error),
         };
-        self.conclude(&header, message, event).await
+        let driven = self.conclude(&header, message, event).await;
+        if let Some(purse) = purse {
+            self.settle(&header, &purse, &driven).await;
+        }
+        driven
     }
 
     async fn header(&self, batch: &BatchId) -> Result<Option<Arc<Batch>>, PortError> {
@@ -133,7 +138,7 @@ impl Driver {
         let policy = &header.settings.policy;
         let mut rebuilt = false;
         loop {
-            let told = tell(&*self.coordinator, &*self.clock, policy, &message.batch, &message.sku, &started)
+            let told = tell(&*self.ports.coordinator, &*self.ports.clock, policy, &message.batch, &message.sku, &started)
                 .await?;
             return Ok(match told {
                 Told::Applied(state) => match held(&state, message.target, holder) {
@@ -152,9 +157,7 @@ impl Driver {
                 },
                 Told::Missing if rebuilt => Claim::Dropped("forgotten"),
                 Told::Missing => {
-                    let objects = &*self.objects;
-                    let made =
-                        rebuild_sku(&*self.coordinator, objects, &*self.clock, header, &message.sku).await?;
+                    let made = rebuild_sku(&self.ports, header, &message.sku).await?;
                     if made.is_none() {
                         return Ok(Claim::NoSuchSku);
                     }
@@ -172,14 +175,28 @@ impl Driver {
         attempt: Attempt,
         state: SkuState,
         stop: &CancellationToken,
+        purse: &mut Option<Purse>,
     ) -> Result<Event, PortError> {
         if let Some(event) = self.found(header, attempt, &state).await? {
             return Ok(event);
         }
-        let Some(job) = self.gather(header, attempt, state, stop).await? else {
+        let Some(mut job) = self.gather(header, attempt, state, stop).await? else {
             let why = "the manifest has no entry for this SKU".to_owned();
             return Ok(Event::Failed { attempt, why });
         };
+        match pay::reserve(&self.ports, header, &job).await? {
+            Pay::Free => {}
+            Pay::Refused(why) => return Ok(Event::OverBudget { attempt, why }),
+            Pay::Granted(granted) => {
+                let key = granted.key;
+                *purse = Some(granted);
+                // Somebody who counts as dead may have paid while the money was put aside.
+                if let Some(event) = self.found(header, attempt, &job.state).await? {
+                    return Ok(event);
+                }
+                job.candidates = self.store().candidates(&key).await?;
+            }
+        }
         let outcome = self.worked(&job).await;
         match (outcome, attempt.target) {
             (Outcome::Job(result), Target::Role(role)) => self.commit_job(&job, role, &result).await,
@@ -221,8 +238,8 @@ impl Driver {
         let renewed = Event::Renewed { attempt: job.attempt };
         let (batch, sku) = (&job.state.batch, &job.state.sku);
         loop {
-            self.clock.sleep((policy.lease_ms / 3).max(1)).await;
-            match tell(&*self.coordinator, &*self.clock, policy, batch, sku, &renewed).await {
+            self.ports.clock.sleep((policy.lease_ms / 3).max(1)).await;
+            match tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, sku, &renewed).await {
                 Ok(Told::Applied(_)) => {}
                 Ok(Told::Stale(..) | Told::Missing) => {
                     debug!("the claim is gone; stopping the work");
@@ -238,9 +255,9 @@ impl Driver {
     /// and the sweeper finds what was committed.
     async fn conclude(&self, header: &Batch, message: &Message, event: Event) -> Driven {
         let policy = &header.settings.policy;
-        let told = tell(&*self.coordinator, &*self.clock, policy, &message.batch, &message.sku, &event).await;
+        let told = tell(&*self.ports.coordinator, &*self.ports.clock, policy, &message.batch, &message.sku, &event).await;
         match told {
-            Ok(Told::Applied(_)) => Driven::Done("concluded"),
+            Ok(Told::Applied(_)) => CONCLUDED,
             Ok(Told::Stale(..)) => Driven::Done("stale at the end"),
             Ok(Told::Missing) => Driven::Done("forgotten meanwhile"),
             Err(error) => {
@@ -250,6 +267,21 @@ impl Driver {
         }
     }
 }
+
+impl Driver {
+    /// Counts what the attempt paid. What cannot be counted now, a sweeper counts later.
+    async fn settle(&self, header: &Batch, purse: &Purse, driven: &Driven) {
+        // Only an attempt that was still the current one at its end was certainly not
+        // settled by a sweeper before.
+        let certainly_first = *driven == CONCLUDED;
+        if let Err(error) = pay::settle(&self.ports, &header.batch, purse, certainly_first).await {
+            warn!(%error, "what the attempt paid could not be counted; a sweeper does it later");
+        }
+    }
+}
+
+/// The attempt was the current one until its end.
+const CONCLUDED: Driven = Driven::Done("concluded");
 
 enum Claim {
     Held(Attempt, Box<SkuState>),
