@@ -9,7 +9,9 @@ use packshot_runtime::submit::{Occasion, create_document};
 use packshot_service::lifecycle::Shutdown;
 
 use packshot_worker::assemble::{Channel, NameClaims};
+use packshot_worker::telemetry::Intake;
 use packshot_worker::work::CODE_SHARED_NAME;
+use tracing::Instrument;
 
 use super::progress::Progress;
 use super::{Parts, RunRequest, environment};
@@ -67,6 +69,7 @@ pub(super) async fn take_in(
         request.wanted.channels.iter().filter_map(|name| Channel::by_name(name)).collect();
     let claims = claims(request, &channels)?;
     let together = request.workshop.jobs.max(1) + 1;
+    let submission = parts.instruments.submission(header);
     let mut taken = Taken::default();
     let mut started = 0;
     let mut looking = FuturesOrdered::new();
@@ -89,18 +92,26 @@ pub(super) async fn take_in(
                 if claims.any_shared(&product, &channels) {
                     product.codes.insert(CODE_SHARED_NAME.to_owned(), "yes".to_owned());
                 }
-                looking.push_back(prepare(around, product));
+                let intake = submission.sku(&product.sku);
+                looking.push_back(async move {
+                    let prepared = prepare(around, product).instrument(intake.span()).await;
+                    prepared.map(|sku| (sku, intake))
+                });
             }
         }
         if looking.len() >= together
             && let Some(sku) = looking.next().await
         {
-            submit(parts, header, sku.map_err(environment)?, &mut taken, progress).await?;
+            let (sku, intake) = sku.map_err(environment)?;
+            submit(parts, header, sku, intake, &mut taken, progress).await?;
         }
     }
     while let Some(sku) = looking.next().await {
-        submit(parts, header, sku.map_err(environment)?, &mut taken, progress).await?;
+        let (sku, intake) = sku.map_err(environment)?;
+        submit(parts, header, sku, intake, &mut taken, progress).await?;
     }
+    drop(looking);
+    submission.ended(taken.skus);
     Ok(taken)
 }
 
@@ -119,6 +130,7 @@ async fn submit(
     parts: &Parts,
     header: &Batch,
     sku: PreparedSku,
+    intake: Intake,
     taken: &mut Taken,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
@@ -130,7 +142,7 @@ async fn submit(
     match store.write_entry(&header.batch, &sku.entry).await.map_err(environment)? {
         Written::New | Written::Same | Written::Differs => {}
     }
-    create_document(
+    let created = create_document(
         &*parts.coordinator,
         &*parts.objects,
         &*parts.clock,
@@ -138,8 +150,10 @@ async fn submit(
         &sku.entry,
         Occasion::Submit,
     )
+    .instrument(intake.span())
     .await
     .map_err(environment)?;
+    intake.created(created);
     taken.skus += 1;
     taken.jobs += sku.entry.jobs.len() as u64;
     progress.taken(taken.skus);

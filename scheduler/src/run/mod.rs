@@ -33,6 +33,8 @@ use packshot_runtime::submit::open_batch;
 use packshot_runtime::sweep::{SweepSettings, Sweeper};
 use packshot_runtime::watch::{Watched, until_settled};
 use packshot_service::lifecycle::Shutdown;
+use packshot_service::telemetry::Telemetry;
+use packshot_worker::telemetry::{GAUGES_MS, Instruments};
 use packshot_worker::work::{Workshop, WorkshopLimits};
 
 use crate::exit::{Exit, Failure};
@@ -71,14 +73,18 @@ struct Parts {
     broker: Arc<dyn Broker>,
     clock: Arc<dyn Clock>,
     workshop: Arc<Workshop>,
+    instruments: Instruments,
 }
 
 /// Runs a catalog to the end, or until a signal.
-pub async fn run(request: RunRequest) -> Result<(Option<Summary>, Exit), Failure> {
+pub async fn run(
+    request: RunRequest,
+    telemetry: &Telemetry,
+) -> Result<(Option<Summary>, Exit), Failure> {
     let started = Instant::now();
     let catalog = crate::session::open_catalog(&request.catalog, request.images.as_deref())?;
     let _only_one = lock(&request.out)?;
-    let parts = parts(&request)?;
+    let parts = parts(&request, telemetry)?;
     let header = header(&request, parts.clock.now_ms())?;
     let shutdown = Shutdown::on_signals().map_err(Failure::environment)?;
     let mut progress = Progress::start(&catalog.describe());
@@ -128,15 +134,19 @@ fn lock(out: &Path) -> Result<std::fs::File, Failure> {
     }
 }
 
-fn parts(request: &RunRequest) -> Result<Parts, Failure> {
-    let objects = DirectoryObjects::open(&request.out.join("store")).map_err(environment)?;
+fn parts(request: &RunRequest, telemetry: &Telemetry) -> Result<Parts, Failure> {
+    let directory = DirectoryObjects::open(&request.out.join("store")).map_err(environment)?;
+    let objects: Arc<dyn Objects> = Arc::new(directory);
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+    let instruments = Instruments::new(telemetry, Arc::clone(&objects), Arc::clone(&clock), "memory");
+    let coordinator = MemoryCoordinator::new(Incarnation(clock.now_ms()));
     Ok(Parts {
-        objects: Arc::new(objects),
-        coordinator: Arc::new(MemoryCoordinator::new(Incarnation(clock.now_ms()))),
-        broker: Arc::new(MemoryBroker::new(BrokerLimits::STANDARD)),
+        objects: instruments.objects(objects),
+        coordinator: instruments.coordinator(Arc::new(coordinator)),
+        broker: instruments.broker(Arc::new(MemoryBroker::new(BrokerLimits::STANDARD))),
         workshop: Arc::new(Workshop::new(request.workshop)),
         clock,
+        instruments,
     })
 }
 
@@ -190,17 +200,24 @@ async fn make(
         Arc::clone(&parts.objects),
         Arc::clone(&parts.clock),
         SweepSettings { every_ms: 5_000, silent_ms: 600_000 },
-    );
-    let driver = Arc::new(Driver::new(
+    )
+    .observed_by(parts.instruments.observer());
+    let driver = Driver::new(
         Arc::clone(&parts.coordinator),
         Arc::clone(&parts.objects),
         Arc::clone(&parts.clock),
-        Arc::clone(&parts.workshop) as Arc<dyn packshot_runtime::work::Work>,
+        parts.instruments.work(Arc::clone(&parts.workshop) as Arc<dyn packshot_runtime::work::Work>),
         parts.clock.now_ms(),
-    ));
+    );
+    let driver = Arc::new(driver.observed_by(parts.instruments.observer()));
     let background = stop.soft.child_token();
     let dispatching = tokio::spawn(dispatcher.run(background.clone()));
     let sweeping = tokio::spawn(sweeper.run(background.clone()));
+    let gauging = {
+        let (instruments, stop) = (parts.instruments.clone(), background.clone());
+        let (coordinator, clock) = (Arc::clone(&parts.coordinator), Arc::clone(&parts.clock));
+        tokio::spawn(async move { instruments.watch_gauges(&*coordinator, &*clock, GAUGES_MS, &stop).await })
+    };
     let consuming: Vec<_> = pools
         .map(|pool| {
             let (broker, clock) = (Arc::clone(&parts.broker), Arc::clone(&parts.clock));
@@ -217,7 +234,7 @@ async fn make(
         })
         .await;
     background.cancel();
-    for task in consuming.into_iter().chain([dispatching, sweeping]) {
+    for task in consuming.into_iter().chain([dispatching, sweeping, gauging]) {
         task.await.map_err(Failure::environment)?;
     }
     match watched.map_err(Failure::environment)? {

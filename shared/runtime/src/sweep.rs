@@ -14,7 +14,9 @@ use tracing::{debug, warn};
 
 use crate::clock::Clock;
 use crate::drive::committed;
-use crate::port::{BatchControl, Coordinator, CoordinatorError, Objects, Running, Versioned};
+use crate::port::{
+    BatchControl, Coordinator, CoordinatorError, Objects, Observer, Running, Sight, Unobserved, Versioned,
+};
 use crate::store::Store;
 use crate::submit::PortError;
 use crate::tell::tell;
@@ -49,6 +51,7 @@ pub struct Sweeper {
     objects: Arc<dyn Objects>,
     clock: Arc<dyn Clock>,
     settings: SweepSettings,
+    observer: Arc<dyn Observer>,
 }
 
 impl Sweeper {
@@ -59,7 +62,13 @@ impl Sweeper {
         clock: Arc<dyn Clock>,
         settings: SweepSettings,
     ) -> Self {
-        Self { coordinator, objects, clock, settings }
+        Self { coordinator, objects, clock, settings, observer: Arc::new(Unobserved) }
+    }
+
+    /// The same, looked at by `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Sweeps until `stop` is cancelled.
@@ -91,6 +100,8 @@ impl Sweeper {
                 swept.cancelled += self.cancel(&control, policy).await?;
             }
         }
+        let Swept { leases_lost, sent_again, .. } = swept;
+        self.observer.saw(Sight::Swept { leases_lost, sent_again });
         Ok(swept)
     }
 

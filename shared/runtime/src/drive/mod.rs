@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, warn};
 
 use crate::clock::Clock;
-use crate::port::{Coordinator, Message, Objects};
+use crate::port::{Coordinator, Message, Objects, Observer, Sight, Step, Unobserved};
 use crate::store::Store;
 use crate::submit::{PortError, rebuild_sku};
 use crate::tell::{Told, tell};
@@ -53,6 +53,7 @@ pub struct Driver {
     objects: Arc<dyn Objects>,
     clock: Arc<dyn Clock>,
     work: Arc<dyn Work>,
+    observer: Arc<dyn Observer>,
     chance: Mutex<StdRng>,
     headers: Mutex<BTreeMap<BatchId, Arc<Batch>>>,
 }
@@ -67,7 +68,19 @@ impl Driver {
         seed: u64,
     ) -> Self {
         let chance = Mutex::new(StdRng::seed_from_u64(seed));
-        Self { coordinator, objects, clock, work, chance, headers: Mutex::default() }
+        let observer = Arc::new(Unobserved);
+        Self { coordinator, objects, clock, work, observer, chance, headers: Mutex::default() }
+    }
+
+    /// The same, looked at by `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Who looks on.
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        &*self.observer
     }
 
     fn store(&self) -> Store<'_> {
@@ -77,22 +90,22 @@ impl Driver {
     /// Drives the job that `message` points at. `stop` is the hard stop: work leaves as
     /// soon as it can, without having failed.
     pub async fn drive(&self, message: &Message, stop: &CancellationToken) -> Driven {
-        let span = tracing::info_span!(
-            "job",
-            batch.id = %message.batch, sku = %message.sku, role = %message.target, attempt = tracing::field::Empty
-        );
-        self.driven(message, stop).instrument(span).await
-    }
-
-    async fn driven(&self, message: &Message, stop: &CancellationToken) -> Driven {
         let header = match self.header(&message.batch).await {
             Ok(Some(header)) => header,
             Ok(None) => return Driven::Dead { reason: format!("there is no batch {}", message.batch) },
             Err(error) => return again(&error),
         };
-        let (attempt, state) = match self.claim(&header, message).await {
-            Ok(Claim::Held(attempt, state)) => (attempt, *state),
-            Ok(Claim::Dropped(why)) => return Driven::Done(why),
+        let claim = self.claim(&header, message).instrument(self.observer.begin(Step::Claim)).await;
+        let target = message.target;
+        let (attempt, state) = match claim {
+            Ok(Claim::Held(attempt, state)) => {
+                self.observer.saw(Sight::Claimed { target, claim: Ok(attempt.number) });
+                (attempt, *state)
+            }
+            Ok(Claim::Dropped(why)) => {
+                self.observer.saw(Sight::Claimed { target, claim: Err(why) });
+                return Driven::Done(why);
+            }
             Ok(Claim::NoSuchSku) => {
                 return Driven::Dead {
                     reason: format!("batch {} has no SKU {}", message.batch, message.sku),
@@ -100,14 +113,31 @@ impl Driver {
             }
             Err(error) => return again(&error),
         };
-        tracing::Span::current().record("attempt", attempt.number);
         // From here on the attempt is counted, and the message is not needed any more:
         // whatever happens, the document says what comes next.
-        let event = match self.attempted(&header, attempt, state, stop).await {
+        let span = self.observer.begin(Step::Attempt { header: &header, sku: &message.sku, attempt });
+        self.carry_out(&header, message, attempt, state, stop).instrument(span).await
+    }
+
+    /// Everything between a claim and its end.
+    async fn carry_out(
+        &self,
+        header: &Arc<Batch>,
+        message: &Message,
+        attempt: Attempt,
+        state: SkuState,
+        stop: &CancellationToken,
+    ) -> Driven {
+        let since_ms = self.clock.now_ms();
+        let event = match self.attempted(header, attempt, state, stop).await {
             Ok(event) => event,
             Err(error) => fault(attempt, &error),
         };
-        self.conclude(&header, message, event).await
+        let span = self.observer.begin(Step::Conclude);
+        let (heard, done) = self.conclude(header, message, &event).instrument(span).await;
+        let took_ms = self.clock.now_ms().saturating_sub(since_ms);
+        self.observer.saw(Sight::Concluded { target: attempt.target, event: &event, heard, took_ms });
+        done
     }
 
     async fn header(&self, batch: &BatchId) -> Result<Option<Arc<Batch>>, PortError> {
@@ -173,17 +203,24 @@ impl Driver {
         state: SkuState,
         stop: &CancellationToken,
     ) -> Result<Event, PortError> {
-        if let Some(event) = self.found(header, attempt, &state).await? {
+        let span = self.observer.begin(Step::Look);
+        if let Some(event) = self.found(header, attempt, &state).instrument(span).await? {
+            self.observer.saw(Sight::Found { target: attempt.target });
             return Ok(event);
         }
-        let Some(job) = self.gather(header, attempt, state, stop).await? else {
+        let span = self.observer.begin(Step::Gather);
+        let Some(job) = self.gather(header, attempt, state, stop).instrument(span).await? else {
             let why = "the manifest has no entry for this SKU".to_owned();
             return Ok(Event::Failed { attempt, why });
         };
         let outcome = self.worked(&job).await;
         match (outcome, attempt.target) {
-            (Outcome::Job(result), Target::Role(role)) => self.commit_job(&job, role, &result).await,
-            (Outcome::Set(set), Target::Set) => self.commit_set(&job, &set).await,
+            (Outcome::Job(result), Target::Role(role)) => {
+                self.commit_job(&job, role, &result).instrument(self.observer.begin(Step::Commit)).await
+            }
+            (Outcome::Set(set), Target::Set) => {
+                self.commit_set(&job, &set).instrument(self.observer.begin(Step::Commit)).await
+            }
             (Outcome::Job(_), Target::Set) | (Outcome::Set(_), Target::Role(_)) => {
                 Ok(Event::Failed { attempt, why: "the work answered another question".to_owned() })
             }
@@ -234,18 +271,18 @@ impl Driver {
         }
     }
 
-    /// Tells the document the end of an attempt. If that cannot be told, the lease runs out
-    /// and the sweeper finds what was committed.
-    async fn conclude(&self, header: &Batch, message: &Message, event: Event) -> Driven {
+    /// Tells the document the end of an attempt, and says whether it heard. If that cannot
+    /// be told, the lease runs out and the sweeper finds what was committed.
+    async fn conclude(&self, header: &Batch, message: &Message, event: &Event) -> (bool, Driven) {
         let policy = &header.settings.policy;
-        let told = tell(&*self.coordinator, &*self.clock, policy, &message.batch, &message.sku, &event).await;
+        let told = tell(&*self.coordinator, &*self.clock, policy, &message.batch, &message.sku, event).await;
         match told {
-            Ok(Told::Applied(_)) => Driven::Done("concluded"),
-            Ok(Told::Stale(..)) => Driven::Done("stale at the end"),
-            Ok(Told::Missing) => Driven::Done("forgotten meanwhile"),
+            Ok(Told::Applied(_)) => (true, Driven::Done("concluded")),
+            Ok(Told::Stale(..)) => (false, Driven::Done("stale at the end")),
+            Ok(Told::Missing) => (false, Driven::Done("forgotten meanwhile")),
             Err(error) => {
                 warn!(%error, "could not conclude the job; its lease will run out");
-                Driven::Done("not concluded")
+                (false, Driven::Done("not concluded"))
             }
         }
     }

@@ -6,6 +6,7 @@
 mod broker;
 mod coordinator;
 mod objects;
+mod observer;
 
 pub use broker::{Acked, Broker, BrokerError, BrokerFault, Consumer, Delivery, Message, Receipt};
 pub use coordinator::{
@@ -13,6 +14,7 @@ pub use coordinator::{
     Versioned,
 };
 pub use objects::{BadKey, ObjectInfo, Objects, ObjectsError, ObjectsFault, Put, check_key};
+pub use observer::{Observer, Sight, Step, Unobserved};
 
 /// Whatever lies behind a port's error.
 pub type Source = Box<dyn std::error::Error + Send + Sync + 'static>;

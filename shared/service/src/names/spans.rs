@@ -8,6 +8,8 @@ use super::attributes::*;
 pub const SUBMIT: &str = "submit";
 /// The root of a SKU's trace.
 pub const SKU_ROOT: &str = "sku";
+/// Taking one SKU in.
+pub const INTAKE: &str = "intake";
 /// Sending a message.
 pub const PUBLISH: &str = "publish";
 /// Handling a message.
@@ -84,7 +86,13 @@ pub const SPANS: &[Span] = &[
         name: SKU_ROOT,
         kind: "internal",
         attributes: &[BATCH, SKU],
-        meaning: "the root of the SKU's trace: until its document was created; linked to `submit`",
+        meaning: "the root of the SKU's trace, written once its document is new; linked to `submit`",
+    },
+    Span {
+        name: INTAKE,
+        kind: "internal",
+        attributes: &[BATCH, SKU],
+        meaning: "taking one SKU in: references, inspection, entry and document",
     },
     Span {
         name: PUBLISH,
@@ -135,7 +143,7 @@ pub const SPANS: &[Span] = &[
     Span {
         name: ATTEMPT_SPAN,
         kind: "internal",
-        attributes: &[BATCH, SKU, ROLE, ATTEMPT, OUTCOME],
+        attributes: &[BATCH, SKU, ROLE, ATTEMPT, OUTCOME, CACHED],
         meaning: "what a claimed attempt does; linked to the attempt before it",
     },
     Span {

@@ -70,6 +70,16 @@ impl Traces {
         span.add_link(ids.remote(self.keeps(ids.trace)));
     }
 
+    /// Links `span` to another one.
+    pub fn link_to(&self, span: &Span, other: SpanContext) {
+        span.add_link(other);
+    }
+
+    /// The context inside of `span`, to be sent along with a message.
+    pub fn here(&self, span: &Span) -> Context {
+        span.context()
+    }
+
     /// The id of the trace that `span` is part of; `None` when nobody will see it.
     pub fn trace_id(&self, span: &Span) -> Option<String> {
         let context = span.context();
