@@ -9,6 +9,8 @@ use packshot_pipeline::manifest;
 use packshot_pipeline::policy::{self, Policy};
 use packshot_pipeline::role::Role;
 use packshot_service::config::{Sources, load};
+use packshot_service::logging::LogSettings;
+use packshot_service::telemetry::{self, Telemetry};
 use packshot_worker::assemble::channel::Channel;
 use packshot_worker::work::{OPTION_CONTRADICTION, WorkshopLimits};
 use serde_json::json;
@@ -19,14 +21,28 @@ use crate::intake::Catalog;
 use crate::intake::fetch::FetchLimits;
 use crate::settings::{Contradiction, NeedsHuman, Settings};
 
-/// Reads the settings from file, environment and flags, and starts logging.
-pub fn settings(config: Option<&Path>, flags: Vec<(String, serde_json::Value)>) -> Result<Settings, Failure> {
+/// Reads the settings from file, environment and flags.
+pub fn read_settings(
+    config: Option<&Path>,
+    flags: Vec<(String, serde_json::Value)>,
+) -> Result<Settings, Failure> {
     let sources = Sources { file: config, flags, ..Sources::from_process_env() };
-    let settings = load(&Settings::default(), &sources).map_err(|error| {
+    load(&Settings::default(), &sources).map_err(|error| {
         Failure::usage(error).hint("deploy/packshot.toml lists every setting with its default")
-    })?;
+    })
+}
+
+/// Reads the settings and starts logging: for commands without telemetry.
+pub fn settings(config: Option<&Path>, flags: Vec<(String, serde_json::Value)>) -> Result<Settings, Failure> {
+    let settings = read_settings(config, flags)?;
     packshot_service::logging::start(&settings.log.level, settings.log.format);
     Ok(settings)
+}
+
+/// Starts logging and telemetry.
+pub fn telemetry(settings: &Settings) -> Telemetry {
+    let log = LogSettings { level: settings.log.level.clone(), format: settings.log.format };
+    telemetry::start("packshot", env!("CARGO_PKG_VERSION"), &log)
 }
 
 /// The flags of a catalog command as settings.

@@ -22,8 +22,10 @@ use packshot_runtime::ports::Ports;
 use packshot_runtime::store::Written;
 use packshot_runtime::submit::create_document;
 use packshot_worker::assemble::{Channel, NameClaims};
+use packshot_worker::telemetry::{Instruments, Intake};
 use packshot_worker::work::{CODE_SHARED_NAME, Workshop};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::exit::Failure;
 use crate::intake::fetch::{FetchLimits, Fetcher};
@@ -78,6 +80,7 @@ pub struct Taken {
 pub async fn take_in(
     from: &Submission<'_>,
     ports: &Ports,
+    instruments: &Instruments,
     header: &Batch,
     mut catalog: Catalog,
     stop: &CancellationToken,
@@ -99,6 +102,7 @@ pub async fn take_in(
     let head = CatalogHead { schema: MANIFEST_SCHEMA, name, columns: catalog.columns().to_vec() };
     // A file that was only renamed in between is still the same catalog.
     store.write_catalog(&header.batch, &head).await.map_err(environment)?;
+    let traced = instruments.submission(header);
     let mut taken = Taken::default();
     for number in 0.. {
         let room = from.limit.map_or(usize::MAX, |limit| limit.saturating_sub(taken.skus as usize));
@@ -117,7 +121,10 @@ pub async fn take_in(
             if stop.is_cancelled() {
                 break;
             }
-            entering.push_back(enter_one(from, ports, header, around, product));
+            let intake = traced.sku(&product.sku);
+            let span = intake.span();
+            let entered = enter_one(from, ports, header, around, product, intake);
+            entering.push_back(entered.instrument(span));
             if entering.len() >= from.together.max(1)
                 && let Some(entered) = entering.next().await
             {
@@ -131,6 +138,7 @@ pub async fn take_in(
             return Ok(None);
         }
     }
+    traced.ended(taken.skus);
     let counts = Submitted { skus: taken.skus, jobs: taken.jobs };
     match store.write_submitted(&header.batch, &counts).await.map_err(environment)? {
         Written::New | Written::Same => Ok(Some(taken)),
@@ -163,6 +171,7 @@ async fn enter_one(
     header: &Batch,
     around: Surroundings<'_>,
     product: Product,
+    intake: Intake,
 ) -> Result<Entered, Failure> {
     let store = ports.store();
     let batch = &header.batch;
@@ -190,7 +199,7 @@ async fn enter_one(
         warnings.extend(said_by(&inspection.map_err(environment)?));
     }
     if from.creates_documents {
-        create_document(ports, header, &entry).await.map_err(environment)?;
+        intake.created(create_document(ports, header, &entry).await.map_err(environment)?);
     }
     Ok(Entered { entry, warnings, resumed })
 }

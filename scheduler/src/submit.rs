@@ -9,6 +9,7 @@ use packshot_pipeline::manifest::{Batch, MANIFEST_SCHEMA, Settings};
 use packshot_runtime::ports::Ports;
 use packshot_runtime::store::Written;
 use packshot_runtime::submit::open_batch;
+use packshot_worker::telemetry::Instruments;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
@@ -68,6 +69,7 @@ pub enum Submitted {
 pub async fn submit(
     request: &SubmitRequest,
     ports: &Ports,
+    instruments: &Instruments,
     stop: &CancellationToken,
 ) -> Result<Submitted, Failure> {
     let catalog = session::open_catalog(&request.catalog, request.images.as_deref())?;
@@ -90,7 +92,7 @@ pub async fn submit(
         resumes,
         creates_documents: !ended,
     };
-    let taken = take_in(&submission, ports, &header, catalog, stop, &mut progress).await;
+    let taken = take_in(&submission, ports, instruments, &header, catalog, stop, &mut progress).await;
     progress.finish();
     Ok(match taken? {
         Some(taken) => Submitted::Whole(Receipt { batch, taken, ended }),
@@ -177,8 +179,14 @@ mod tests {
         BrokerLimits, MemoryBroker, MemoryCoordinator, MemoryLedger, MemoryObjects,
     };
 
+    use packshot_service::telemetry::Telemetry;
+
     use super::*;
     use crate::exit::Exit;
+
+    fn untold(ports: &Ports) -> Instruments {
+        Instruments::new(&Telemetry::off(), ports.objects.clone(), ports.clock.clone(), "memory")
+    }
 
     struct Shop {
         folder: tempfile::TempDir,
@@ -235,7 +243,7 @@ mod tests {
         }
 
         async fn submit(&self, request: &SubmitRequest) -> Result<Receipt, Failure> {
-            match submit(request, &self.ports, &CancellationToken::new()).await? {
+            match submit(request, &self.ports, &untold(&self.ports), &CancellationToken::new()).await? {
                 Submitted::Whole(receipt) => Ok(receipt),
                 Submitted::Stopped(_) => panic!("nobody stopped it"),
             }
@@ -268,7 +276,7 @@ mod tests {
         let shop = Shop::new(250);
         let stop = CancellationToken::new();
         stop.cancel();
-        let stopped = submit(&shop.request(), &shop.ports, &stop).await.unwrap();
+        let stopped = submit(&shop.request(), &shop.ports, &untold(&shop.ports), &stop).await.unwrap();
         let Submitted::Stopped(batch) = stopped else { panic!("{stopped:?}") };
         assert_eq!(shop.ports.store().submitted(&batch).await.unwrap(), None);
         let whole = shop.submit(&shop.request()).await.unwrap();

@@ -9,4 +9,5 @@ pub mod inspect;
 pub mod refine;
 pub mod review;
 pub mod subject;
+pub mod telemetry;
 pub mod work;

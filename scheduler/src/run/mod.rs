@@ -26,6 +26,8 @@ use packshot_runtime::submit::open_batch;
 use packshot_runtime::sweep::{SweepSettings, Sweeper};
 use packshot_runtime::watch::{Watched, until_settled};
 use packshot_service::lifecycle::Shutdown;
+use packshot_service::telemetry::Telemetry;
+use packshot_worker::telemetry::{GAUGES_MS, Instruments};
 use packshot_worker::work::{Workshop, WorkshopLimits};
 
 use crate::exit::{Exit, Failure};
@@ -62,14 +64,18 @@ pub struct RunRequest {
 struct Parts {
     ports: Ports,
     workshop: Arc<Workshop>,
+    instruments: Instruments,
 }
 
 /// Runs a catalog to the end, or until a signal.
-pub async fn run(request: RunRequest) -> Result<(Option<Summary>, Exit), Failure> {
+pub async fn run(
+    request: RunRequest,
+    telemetry: &Telemetry,
+) -> Result<(Option<Summary>, Exit), Failure> {
     let started = Instant::now();
     let catalog = crate::session::open_catalog(&request.catalog, request.images.as_deref())?;
     let _only_one = lock(&request.out)?;
-    let parts = parts(&request)?;
+    let parts = parts(&request, telemetry)?;
     let ports = &parts.ports;
     let header = header(&request, ports.clock.now_ms())?;
     let shutdown = Shutdown::on_signals().map_err(Failure::environment)?;
@@ -88,7 +94,7 @@ pub async fn run(request: RunRequest) -> Result<(Option<Summary>, Exit), Failure
         resumes: false,
         creates_documents: true,
     };
-    let taken = take_in(&submission, ports, &header, catalog, &shutdown.soft, &mut progress).await?;
+    let taken = take_in(&submission, ports, &parts.instruments, &header, catalog, &shutdown.soft, &mut progress).await?;
     let finished = match taken {
         Some(taken) => make(&request, &parts, &header, taken.skus, &shutdown, &mut progress).await?,
         None => false,
@@ -133,18 +139,22 @@ fn lock(out: &Path) -> Result<std::fs::File, Failure> {
     }
 }
 
-fn parts(request: &RunRequest) -> Result<Parts, Failure> {
-    let objects = DirectoryObjects::open(&request.out.join("store")).map_err(environment)?;
+fn parts(request: &RunRequest, telemetry: &Telemetry) -> Result<Parts, Failure> {
+    let directory = DirectoryObjects::open(&request.out.join("store")).map_err(environment)?;
+    let objects: Arc<dyn Objects> = Arc::new(directory);
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+    let instruments = Instruments::new(telemetry, Arc::clone(&objects), Arc::clone(&clock), "memory");
+    let coordinator = MemoryCoordinator::new(Incarnation(clock.now_ms()));
     Ok(Parts {
         workshop: Arc::new(Workshop::new(request.workshop)),
-        ports: Ports {
-            objects: Arc::new(objects),
-            coordinator: Arc::new(MemoryCoordinator::new(Incarnation(clock.now_ms()))),
+        ports: instruments.ports(Ports {
+            objects,
+            coordinator: Arc::new(coordinator),
             ledger: Arc::new(MemoryLedger::new()),
             broker: Arc::new(MemoryBroker::new(BrokerLimits::STANDARD)),
             clock,
-        },
+        }),
+        instruments,
     })
 }
 
@@ -187,15 +197,21 @@ async fn make(
     // A small window keeps the jobs of a SKU close together, so that its photos are decoded
     // once.
     let windows = BTreeMap::from(pools.map(|pool| (pool, jobs as u64 * 2)));
-    let ports = &parts.ports;
+    let (ports, instruments) = (&parts.ports, &parts.instruments);
     let dispatcher = Dispatcher::new(ports.clone(), DispatchSettings { windows, idle_ms: 200 });
-    let sweeper =
-        Sweeper::new(ports.clone(), SweepSettings { every_ms: 5_000, silent_ms: 600_000 });
-    let work = Arc::clone(&parts.workshop) as Arc<dyn packshot_runtime::work::Work>;
-    let driver = Arc::new(Driver::new(ports.clone(), work, ports.clock.now_ms()));
+    let sweeping = SweepSettings { every_ms: 5_000, silent_ms: 600_000 };
+    let sweeper = Sweeper::new(ports.clone(), sweeping).observed_by(instruments.observer());
+    let work = instruments.work(Arc::clone(&parts.workshop) as Arc<dyn packshot_runtime::work::Work>);
+    let driver = Driver::new(ports.clone(), work, ports.clock.now_ms());
+    let driver = Arc::new(driver.observed_by(instruments.observer()));
     let background = stop.soft.child_token();
     let dispatching = tokio::spawn(dispatcher.run(background.clone()));
     let sweeping = tokio::spawn(sweeper.run(background.clone()));
+    let gauging = {
+        let (instruments, stop) = (parts.instruments.clone(), background.clone());
+        let (coordinator, clock) = (Arc::clone(&ports.coordinator), Arc::clone(&ports.clock));
+        tokio::spawn(async move { instruments.watch_gauges(&*coordinator, &*clock, GAUGES_MS, &stop).await })
+    };
     let consuming: Vec<_> = pools
         .map(|pool| {
             let (broker, clock) = (Arc::clone(&ports.broker), Arc::clone(&ports.clock));
@@ -212,7 +228,7 @@ async fn make(
         })
         .await;
     background.cancel();
-    for task in consuming.into_iter().chain([dispatching, sweeping]) {
+    for task in consuming.into_iter().chain([dispatching, sweeping, gauging]) {
         task.await.map_err(Failure::environment)?;
     }
     match watched.map_err(Failure::environment)? {

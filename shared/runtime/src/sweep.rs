@@ -2,6 +2,8 @@
 //! claimed, batches that were cancelled. The document is asked again each time, so any
 //! number of sweepers may run.
 
+use std::sync::Arc;
+
 use packshot_pipeline::change::{Change, Slot};
 use packshot_pipeline::ids::{BatchId, Sku};
 use packshot_pipeline::policy::Policy;
@@ -12,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::drive::committed;
 use crate::pay;
-use crate::port::{BatchControl, CoordinatorError, Running, Versioned};
+use crate::port::{BatchControl, CoordinatorError, Observer, Running, Sight, Unobserved, Versioned};
 use crate::ports::Ports;
 use crate::submit::PortError;
 use crate::tell::tell;
@@ -49,12 +51,19 @@ pub struct Swept {
 pub struct Sweeper {
     ports: Ports,
     settings: SweepSettings,
+    observer: Arc<dyn Observer>,
 }
 
 impl Sweeper {
     /// A sweeper.
     pub fn new(ports: Ports, settings: SweepSettings) -> Self {
-        Self { ports, settings }
+        Self { ports, settings, observer: Arc::new(Unobserved) }
+    }
+
+    /// The same, looked at by `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Sweeps until `stop` is cancelled.
@@ -82,6 +91,8 @@ impl Sweeper {
                 swept.failed += 1;
             }
         }
+        let Swept { leases_lost, sent_again, .. } = swept;
+        self.observer.saw(Sight::Swept { leases_lost, sent_again });
         Ok(swept)
     }
 

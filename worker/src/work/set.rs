@@ -15,6 +15,8 @@ use packshot_runtime::clock::MonotonicClock;
 use packshot_runtime::port::Objects;
 use packshot_runtime::store::Store;
 use packshot_runtime::work::{ClaimedJob, Outcome};
+use packshot_service::names;
+use tracing::debug_span;
 
 use super::{Fault, Workshop, store};
 use crate::assemble::export::ExportFile;
@@ -56,6 +58,7 @@ impl Workshop {
         let why_absent = absent.clone();
         let assembled = self
             .on_processor(move || {
+                let _step = debug_span!(names::ASSEMBLE).entered();
                 let request = ExportRequest {
                     product: &product,
                     members: &pictures.iter().collect::<Vec<_>>(),

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, warn};
 
 use crate::pay::{self, Pay, Purse};
-use crate::port::Message;
+use crate::port::{Message, Observer, Sight, Step, Unobserved};
 use crate::ports::Ports;
 use crate::store::Store;
 use crate::submit::{PortError, rebuild_sku};
@@ -53,6 +53,7 @@ pub enum Driven {
 pub struct Driver {
     ports: Ports,
     work: Arc<dyn Work>,
+    observer: Arc<dyn Observer>,
     chance: Mutex<StdRng>,
     headers: Mutex<BTreeMap<BatchId, Arc<Batch>>>,
     wishes: wishes::Wishes,
@@ -62,7 +63,20 @@ impl Driver {
     /// A driver of `work`. `seed` must differ between processes: it tells their claims apart.
     pub fn new(ports: Ports, work: Arc<dyn Work>, seed: u64) -> Self {
         let chance = Mutex::new(StdRng::seed_from_u64(seed));
-        Self { ports, work, chance, headers: Mutex::default(), wishes: wishes::Wishes::default() }
+        let observer = Arc::new(Unobserved);
+        let wishes = wishes::Wishes::default();
+        Self { ports, work, observer, chance, headers: Mutex::default(), wishes }
+    }
+
+    /// The same, looked at by `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Who looks on.
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        &*self.observer
     }
 
     fn store(&self) -> Store<'_> {
@@ -72,14 +86,6 @@ impl Driver {
     /// Drives the job that `message` points at. `stop` is the hard stop: work leaves as
     /// soon as it can, without having failed.
     pub async fn drive(&self, message: &Message, stop: &CancellationToken) -> Driven {
-        let span = tracing::info_span!(
-            "job",
-            batch.id = %message.batch, sku = %message.sku, role = %message.target, attempt = tracing::field::Empty
-        );
-        self.driven(message, stop).instrument(span).await
-    }
-
-    async fn driven(&self, message: &Message, stop: &CancellationToken) -> Driven {
         let header = match self.header(&message.batch).await {
             Ok(Some(header)) => header,
             Ok(None) => return Driven::Dead { reason: format!("there is no batch {}", message.batch) },
@@ -90,9 +96,17 @@ impl Driver {
             Ok(Some(why)) => return Driven::Done(why),
             Err(error) => return again(&error.into()),
         }
-        let (attempt, state) = match self.claim(&header, message).await {
-            Ok(Claim::Held(attempt, state)) => (attempt, *state),
-            Ok(Claim::Dropped(why)) => return Driven::Done(why),
+        let claim = self.claim(&header, message).instrument(self.observer.begin(Step::Claim)).await;
+        let target = message.target;
+        let (attempt, state) = match claim {
+            Ok(Claim::Held(attempt, state)) => {
+                self.observer.saw(Sight::Claimed { target, claim: Ok(attempt.number) });
+                (attempt, *state)
+            }
+            Ok(Claim::Dropped(why)) => {
+                self.observer.saw(Sight::Claimed { target, claim: Err(why) });
+                return Driven::Done(why);
+            }
             Ok(Claim::NoSuchSku) => {
                 return Driven::Dead {
                     reason: format!("batch {} has no SKU {}", message.batch, message.sku),
@@ -100,19 +114,35 @@ impl Driver {
             }
             Err(error) => return again(&error),
         };
-        tracing::Span::current().record("attempt", attempt.number);
         // From here on the attempt is counted, and the message is not needed any more:
         // whatever happens, the document says what comes next.
+        let span = self.observer.begin(Step::Attempt { header: &header, sku: &message.sku, attempt });
+        self.carry_out(&header, message, attempt, state, stop).instrument(span).await
+    }
+
+    /// Everything between a claim and its end.
+    async fn carry_out(
+        &self,
+        header: &Arc<Batch>,
+        message: &Message,
+        attempt: Attempt,
+        state: SkuState,
+        stop: &CancellationToken,
+    ) -> Driven {
+        let since_ms = self.ports.clock.now_ms();
         let mut purse = None;
-        let event = match self.attempted(&header, attempt, state, stop, &mut purse).await {
+        let event = match self.attempted(header, attempt, state, stop, &mut purse).await {
             Ok(event) => event,
             Err(error) => fault(attempt, &error),
         };
-        let driven = self.conclude(&header, message, event).await;
+        let span = self.observer.begin(Step::Conclude);
+        let (heard, done) = self.conclude(header, message, &event).instrument(span).await;
+        let took_ms = self.ports.clock.now_ms().saturating_sub(since_ms);
+        self.observer.saw(Sight::Concluded { target: attempt.target, event: &event, heard, took_ms });
         if let Some(purse) = purse {
-            self.settle(&header, &purse, &driven).await;
+            self.settle(header, &purse, heard).await;
         }
-        driven
+        done
     }
 
     async fn header(&self, batch: &BatchId) -> Result<Option<Arc<Batch>>, PortError> {
@@ -177,10 +207,13 @@ impl Driver {
         stop: &CancellationToken,
         purse: &mut Option<Purse>,
     ) -> Result<Event, PortError> {
-        if let Some(event) = self.found(header, attempt, &state).await? {
+        let span = self.observer.begin(Step::Look);
+        if let Some(event) = self.found(header, attempt, &state).instrument(span).await? {
+            self.observer.saw(Sight::Found { target: attempt.target });
             return Ok(event);
         }
-        let Some(mut job) = self.gather(header, attempt, state, stop).await? else {
+        let span = self.observer.begin(Step::Gather);
+        let Some(mut job) = self.gather(header, attempt, state, stop).instrument(span).await? else {
             let why = "the manifest has no entry for this SKU".to_owned();
             return Ok(Event::Failed { attempt, why });
         };
@@ -199,8 +232,12 @@ impl Driver {
         }
         let outcome = self.worked(&job).await;
         match (outcome, attempt.target) {
-            (Outcome::Job(result), Target::Role(role)) => self.commit_job(&job, role, &result).await,
-            (Outcome::Set(set), Target::Set) => self.commit_set(&job, &set).await,
+            (Outcome::Job(result), Target::Role(role)) => {
+                self.commit_job(&job, role, &result).instrument(self.observer.begin(Step::Commit)).await
+            }
+            (Outcome::Set(set), Target::Set) => {
+                self.commit_set(&job, &set).instrument(self.observer.begin(Step::Commit)).await
+            }
             (Outcome::Job(_), Target::Set) | (Outcome::Set(_), Target::Role(_)) => {
                 Ok(Event::Failed { attempt, why: "the work answered another question".to_owned() })
             }
@@ -251,37 +288,33 @@ impl Driver {
         }
     }
 
-    /// Tells the document the end of an attempt. If that cannot be told, the lease runs out
-    /// and the sweeper finds what was committed.
-    async fn conclude(&self, header: &Batch, message: &Message, event: Event) -> Driven {
+    /// Tells the document the end of an attempt, and says whether it heard. If that cannot
+    /// be told, the lease runs out and the sweeper finds what was committed.
+    async fn conclude(&self, header: &Batch, message: &Message, event: &Event) -> (bool, Driven) {
         let policy = &header.settings.policy;
-        let told = tell(&*self.ports.coordinator, &*self.ports.clock, policy, &message.batch, &message.sku, &event).await;
+        let (batch, sku) = (&message.batch, &message.sku);
+        let told = tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, sku, event).await;
         match told {
-            Ok(Told::Applied(_)) => CONCLUDED,
-            Ok(Told::Stale(..)) => Driven::Done("stale at the end"),
-            Ok(Told::Missing) => Driven::Done("forgotten meanwhile"),
+            Ok(Told::Applied(_)) => (true, Driven::Done("concluded")),
+            Ok(Told::Stale(..)) => (false, Driven::Done("stale at the end")),
+            Ok(Told::Missing) => (false, Driven::Done("forgotten meanwhile")),
             Err(error) => {
                 warn!(%error, "could not conclude the job; its lease will run out");
-                Driven::Done("not concluded")
+                (false, Driven::Done("not concluded"))
             }
         }
     }
 }
 
 impl Driver {
-    /// Counts what the attempt paid. What cannot be counted now, a sweeper counts later.
-    async fn settle(&self, header: &Batch, purse: &Purse, driven: &Driven) {
-        // Only an attempt that was still the current one at its end was certainly not
-        // settled by a sweeper before.
-        let certainly_first = *driven == CONCLUDED;
-        if let Err(error) = pay::settle(&self.ports, &header.batch, purse, certainly_first).await {
+    /// Counts what the attempt paid. What cannot be counted now, a sweeper counts later. Only
+    /// an attempt that the document still knew at its end was certainly not counted before.
+    async fn settle(&self, header: &Batch, purse: &Purse, heard: bool) {
+        if let Err(error) = pay::settle(&self.ports, &header.batch, purse, heard).await {
             warn!(%error, "what the attempt paid could not be counted; a sweeper does it later");
         }
     }
 }
-
-/// The attempt was the current one until its end.
-const CONCLUDED: Driven = Driven::Done("concluded");
 
 enum Claim {
     Held(Attempt, Box<SkuState>),
