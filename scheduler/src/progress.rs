@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use packshot_pipeline::tally::Tally;
 
+use crate::status::steps;
 use crate::terminal;
 
 /// Plain lines come at most this often.
@@ -92,15 +93,6 @@ impl Progress {
             terminal::note(line());
         }
     }
-}
-
-/// Images and sets that have ended, and all of them.
-fn steps(tally: &Tally) -> (u64, u64) {
-    let total = tally.jobs_all() + tally.skus();
-    let jobs = ["waiting", "ready", "running"].map(|state| tally.jobs(None, state));
-    let sets = ["open", "due", "running"].map(|state| tally.sets(state));
-    let open: u64 = jobs.iter().chain(&sets).sum();
-    (total.saturating_sub(open), total)
 }
 
 fn style(template: &str) -> ProgressStyle {

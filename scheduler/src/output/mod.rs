@@ -58,8 +58,8 @@ pub struct Source<'a> {
 }
 
 /// Writes sets, `results.csv`, `summary.json` and `report.html` into `out`. `seconds` is how
-/// long the batch took.
-pub async fn write(out: &Path, from: Source<'_>, seconds: f64) -> Result<Summary, Failure> {
+/// long the batch took. Returns the summary, and how many images are not finished.
+pub async fn write(out: &Path, from: Source<'_>, seconds: f64) -> Result<(Summary, u64), Failure> {
     let store = Store::new(from.objects, from.clock);
     let batch = &from.header.batch;
     let catalog = store.catalog(batch).await.map_err(environment)?.ok_or_else(|| {
@@ -109,7 +109,7 @@ pub async fn write(out: &Path, from: Source<'_>, seconds: f64) -> Result<Summary
     let summary = counts.summary(from.header, seconds);
     summary.write(out).map_err(environment)?;
     report.finish(&summary).map_err(environment)?;
-    Ok(summary)
+    Ok((summary, counts.open))
 }
 
 /// Copies what belongs to one entry of the catalog, and gathers what is said of it.
@@ -216,6 +216,7 @@ struct Counts {
     needs_human: u64,
     failed: u64,
     skipped: u64,
+    open: u64,
     weak: u64,
     bad_rows: u64,
     cost: MicroUsd,
@@ -235,12 +236,12 @@ impl Counts {
                     weak = true;
                     self.skipped += 1;
                 }
+                ReportStatus::Pending => self.open += 1,
                 ReportStatus::BadRow
                 | ReportStatus::Failed
                 | ReportStatus::Rejected
                 | ReportStatus::OverBudget
-                | ReportStatus::Cancelled
-                | ReportStatus::Pending => self.failed += 1,
+                | ReportStatus::Cancelled => self.failed += 1,
             }
         }
         for job in outcome.state.jobs.values() {

@@ -111,7 +111,7 @@ pub async fn run(
         documents: Some(&*ports.coordinator),
         masters: Masters::Stand,
     };
-    let summary = output::write(&request.out, source, started.elapsed().as_secs_f64()).await?;
+    let (summary, _) = output::write(&request.out, source, started.elapsed().as_secs_f64()).await?;
     let exit = if is_complete(&summary) { Exit::Complete } else { Exit::Attention };
     say(&request.out, &summary);
     Ok((Some(summary), exit))
@@ -119,7 +119,7 @@ pub async fn run(
 
 /// Two runs into one folder would not harm each other's results, but would fight for the
 /// report; the second one is refused.
-fn lock(out: &Path) -> Result<std::fs::File, Failure> {
+pub(crate) fn lock(out: &Path) -> Result<std::fs::File, Failure> {
     let open = || -> std::io::Result<std::fs::File> {
         std::fs::create_dir_all(out)?;
         std::fs::File::options().create(true).truncate(false).write(true).open(out.join(".lock"))

@@ -161,7 +161,8 @@ impl Dispatcher {
 
 impl Turns {
     /// Chooses up to `free` slots of `queues` (in the order of their batches' names), turn by
-    /// turn. A batch whose queue runs empty loses the rest of its turn.
+    /// turn. A batch whose queue runs empty loses the rest of its turn; one that gave `free`
+    /// slots may have more of them.
     fn take(&mut self, queues: Vec<(&BatchControl, Vec<Slot>)>, free: usize) -> Vec<(BatchId, Slot)> {
         let mut queues: Vec<(&BatchControl, std::vec::IntoIter<Slot>)> = queues
             .into_iter()
@@ -176,7 +177,7 @@ impl Turns {
             let before = slots.len();
             chosen.extend(slots.by_ref().take(room).map(|slot| (control.batch.clone(), slot)));
             self.turn = Some((control.batch.clone(), left - (before - slots.len())));
-            if slots.len() == 0 {
+            if slots.len() == 0 && chosen.len() < free {
                 self.turn = Some((control.batch.clone(), 0));
                 queues.remove(at);
             }
