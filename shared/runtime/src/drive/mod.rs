@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, warn};
 
 use crate::clock::Clock;
-use crate::port::{Coordinator, Message, Objects};
+use crate::port::{Coordinator, Message, Objects, Versioned};
 use crate::store::Store;
 use crate::submit::{PortError, rebuild_sku};
-use crate::tell::{Told, tell};
+use crate::tell::{Told, tell, tell_known};
 use crate::work::{ClaimedJob, Outcome, Work};
 
 /// Batches whose header is kept in memory.
@@ -90,8 +90,8 @@ impl Driver {
             Ok(None) => return Driven::Dead { reason: format!("there is no batch {}", message.batch) },
             Err(error) => return again(&error),
         };
-        let (attempt, state) = match self.claim(&header, message).await {
-            Ok(Claim::Held(attempt, state)) => (attempt, *state),
+        let (attempt, claimed) = match self.claim(&header, message).await {
+            Ok(Claim::Held(attempt, claimed)) => (attempt, *claimed),
             Ok(Claim::Dropped(why)) => return Driven::Done(why),
             Ok(Claim::NoSuchSku) => {
                 return Driven::Dead {
@@ -103,11 +103,11 @@ impl Driver {
         tracing::Span::current().record("attempt", attempt.number);
         // From here on the attempt is counted, and the message is not needed any more:
         // whatever happens, the document says what comes next.
-        let event = match self.attempted(&header, attempt, state, stop).await {
+        let event = match self.attempted(&header, attempt, claimed.state.clone(), stop).await {
             Ok(event) => event,
             Err(error) => fault(attempt, &error),
         };
-        self.conclude(&header, message, event).await
+        self.conclude(&header, claimed, event).await
     }
 
     async fn header(&self, batch: &BatchId) -> Result<Option<Arc<Batch>>, PortError> {
@@ -136,13 +136,13 @@ impl Driver {
             let told = tell(&*self.coordinator, &*self.clock, policy, &message.batch, &message.sku, &started)
                 .await?;
             return Ok(match told {
-                Told::Applied(state) => match held(&state, message.target, holder) {
-                    Some(attempt) => Claim::Held(attempt, state),
+                Told::Applied(now) => match held(&now.state, message.target, holder) {
+                    Some(attempt) => Claim::Held(attempt, now),
                     None => Claim::Dropped("not held"),
                 },
-                Told::Stale(stale, state) => match (held(&state, message.target, holder), stale) {
+                Told::Stale(stale, now) => match (held(&now.state, message.target, holder), stale) {
                     // The answer to the commit was lost, but it had happened.
-                    (Some(attempt), _) => Claim::Held(attempt, state),
+                    (Some(attempt), _) => Claim::Held(attempt, now),
                     (None, Stale::Terminal) => Claim::Dropped("ended already"),
                     // The lease is in the index: if it runs out, the sweeper makes the job
                     // ready again, so this message is not needed.
@@ -234,12 +234,11 @@ impl Driver {
         }
     }
 
-    /// Tells the document the end of an attempt. If that cannot be told, the lease runs out
-    /// and the sweeper finds what was committed.
-    async fn conclude(&self, header: &Batch, message: &Message, event: Event) -> Driven {
+    /// Tells the document, `claimed` when it was last seen, the end of the attempt. If that
+    /// cannot be told, the lease runs out and the sweeper finds what was committed.
+    async fn conclude(&self, header: &Batch, claimed: Versioned, event: Event) -> Driven {
         let policy = &header.settings.policy;
-        let told = tell(&*self.coordinator, &*self.clock, policy, &message.batch, &message.sku, &event).await;
-        match told {
+        match tell_known(&*self.coordinator, &*self.clock, policy, claimed, &event).await {
             Ok(Told::Applied(_)) => Driven::Done("concluded"),
             Ok(Told::Stale(..)) => Driven::Done("stale at the end"),
             Ok(Told::Missing) => Driven::Done("forgotten meanwhile"),
@@ -252,7 +251,7 @@ impl Driver {
 }
 
 enum Claim {
-    Held(Attempt, Box<SkuState>),
+    Held(Attempt, Box<Versioned>),
     Dropped(&'static str),
     NoSuchSku,
 }
