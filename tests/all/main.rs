@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod redis;
 mod run;
+mod servers;
 mod shop;
 mod tidy;
 mod tools;

@@ -55,8 +55,14 @@ async fn reserves_and_settles(ledger: &dyn Ledger) {
     release(ledger, "b").await;
     assert_eq!(present(ledger).await, books(25, 0));
     assert_eq!(reserve(ledger, "b", 75).await, Reserved::Yes, "what was released can be reserved again");
-    assert_eq!(reserve(ledger, "free", 0).await, Reserved::Yes);
+    for name in ["free", "gratis"] {
+        assert_eq!(reserve(ledger, name, 0).await, Reserved::Yes);
+    }
     assert_eq!(present(ledger).await, books(25, 75));
+    settle(ledger, "free", 0).await;
+    release(ledger, "gratis").await;
+    assert_eq!(present(ledger).await, books(25, 75));
+    assert_eq!(ledger.reservations(&batch(), 99, 9).await.unwrap().len(), 1);
 }
 
 async fn counts_a_name_once(ledger: &dyn Ledger) {

@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, warn};
 
 use crate::pay::{self, Pay, Purse};
-use crate::port::{Message, Observer, Sight, Step, Unobserved};
+use crate::port::{Message, Observer, Sight, Step, Unobserved, Versioned};
 use crate::ports::Ports;
 use crate::store::Store;
 use crate::submit::{PortError, rebuild_sku};
-use crate::tell::{Told, tell};
+use crate::tell::{Told, tell, tell_known};
 use crate::work::{ClaimedJob, Outcome, Work};
 
 /// Batches whose header is kept in memory.
@@ -98,10 +98,10 @@ impl Driver {
         }
         let claim = self.claim(&header, message).instrument(self.observer.begin(Step::Claim)).await;
         let target = message.target;
-        let (attempt, state) = match claim {
-            Ok(Claim::Held(attempt, state)) => {
+        let (attempt, claimed) = match claim {
+            Ok(Claim::Held(attempt, claimed)) => {
                 self.observer.saw(Sight::Claimed { target, claim: Ok(attempt.number) });
-                (attempt, *state)
+                (attempt, *claimed)
             }
             Ok(Claim::Dropped(why)) => {
                 self.observer.saw(Sight::Claimed { target, claim: Err(why) });
@@ -117,26 +117,26 @@ impl Driver {
         // From here on the attempt is counted, and the message is not needed any more:
         // whatever happens, the document says what comes next.
         let span = self.observer.begin(Step::Attempt { header: &header, sku: &message.sku, attempt });
-        self.carry_out(&header, message, attempt, state, stop).instrument(span).await
+        self.carry_out(&header, attempt, claimed, stop).instrument(span).await
     }
 
     /// Everything between a claim and its end.
     async fn carry_out(
         &self,
         header: &Arc<Batch>,
-        message: &Message,
         attempt: Attempt,
-        state: SkuState,
+        claimed: Versioned,
         stop: &CancellationToken,
     ) -> Driven {
         let since_ms = self.ports.clock.now_ms();
         let mut purse = None;
+        let state = claimed.state.clone();
         let event = match self.attempted(header, attempt, state, stop, &mut purse).await {
             Ok(event) => event,
             Err(error) => fault(attempt, &error),
         };
         let span = self.observer.begin(Step::Conclude);
-        let (heard, done) = self.conclude(header, message, &event).instrument(span).await;
+        let (heard, done) = self.conclude(header, claimed, &event).instrument(span).await;
         let took_ms = self.ports.clock.now_ms().saturating_sub(since_ms);
         self.observer.saw(Sight::Concluded { target: attempt.target, event: &event, heard, took_ms });
         if let Some(purse) = purse {
@@ -171,13 +171,13 @@ impl Driver {
             let told = tell(&*self.ports.coordinator, &*self.ports.clock, policy, &message.batch, &message.sku, &started)
                 .await?;
             return Ok(match told {
-                Told::Applied(state) => match held(&state, message.target, holder) {
-                    Some(attempt) => Claim::Held(attempt, state),
+                Told::Applied(now) => match held(&now.state, message.target, holder) {
+                    Some(attempt) => Claim::Held(attempt, now),
                     None => Claim::Dropped("not held"),
                 },
-                Told::Stale(stale, state) => match (held(&state, message.target, holder), stale) {
+                Told::Stale(stale, now) => match (held(&now.state, message.target, holder), stale) {
                     // The answer to the commit was lost, but it had happened.
-                    (Some(attempt), _) => Claim::Held(attempt, state),
+                    (Some(attempt), _) => Claim::Held(attempt, now),
                     (None, Stale::Terminal) => Claim::Dropped("ended already"),
                     // The lease is in the index: if it runs out, the sweeper makes the job
                     // ready again, so this message is not needed.
@@ -288,13 +288,12 @@ impl Driver {
         }
     }
 
-    /// Tells the document the end of an attempt, and says whether it heard. If that cannot
-    /// be told, the lease runs out and the sweeper finds what was committed.
-    async fn conclude(&self, header: &Batch, message: &Message, event: &Event) -> (bool, Driven) {
+    /// Tells the document, `claimed` when it was last seen, the end of the attempt, and says
+    /// whether it heard. If that cannot be told, the lease runs out and the sweeper finds what
+    /// was committed.
+    async fn conclude(&self, header: &Batch, claimed: Versioned, event: &Event) -> (bool, Driven) {
         let policy = &header.settings.policy;
-        let (batch, sku) = (&message.batch, &message.sku);
-        let told = tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, sku, event).await;
-        match told {
+        match tell_known(&*self.ports.coordinator, &*self.ports.clock, policy, claimed, event).await {
             Ok(Told::Applied(_)) => (true, Driven::Done("concluded")),
             Ok(Told::Stale(..)) => (false, Driven::Done("stale at the end")),
             Ok(Told::Missing) => (false, Driven::Done("forgotten meanwhile")),
@@ -317,7 +316,7 @@ impl Driver {
 }
 
 enum Claim {
-    Held(Attempt, Box<SkuState>),
+    Held(Attempt, Box<Versioned>),
     Dropped(&'static str),
     NoSuchSku,
 }

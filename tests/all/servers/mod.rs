@@ -1,0 +1,3 @@
+//! Private servers for tests that disturb them: on free ports, gone when the test ends.
+
+pub(crate) mod redis;
