@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod run;
+mod s3;
+mod servers;
 mod shop;
 mod tidy;
 mod tools;
