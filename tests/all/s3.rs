@@ -24,8 +24,10 @@ fn answer(status: u16, code: &str) -> serde_json::Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_an_object_store() {
     let server = S3Server::start();
-    for (checksums, name) in [(Checksums::WhenRequired, "required"), (Checksums::WhenSupported, "supported")] {
-        let store = |made: usize| S3Settings { prefix: format!("{name}/{made}"), checksums, ..server.settings() };
+    for (checksums, name) in [(Checksums::WhenRequired, "required"), (Checksums::WhenSupported, "supported")]
+    {
+        let store =
+            |made: usize| S3Settings { prefix: format!("{name}/{made}"), checksums, ..server.settings() };
         let mut stores = Vec::new();
         for made in 0..8 {
             stores.push(connect(store(made)).await);
@@ -49,7 +51,8 @@ async fn storms_of_500_and_503_are_waited_out() {
         assert!(store.head("a/x").await.unwrap().is_some());
         server.heal();
     }
-    let listing = server.fault("", json!({ "query": "list-type", "times": 2, "fault": answer(503, "SlowDown") }));
+    let listing =
+        server.fault("", json!({ "query": "list-type", "times": 2, "fault": answer(503, "SlowDown") }));
     assert_eq!(store.list("a/", None, 9).await.unwrap(), ["a/x"]);
     assert_eq!(server.hits(listing), 2);
 }
@@ -116,20 +119,28 @@ async fn an_answer_lost_after_the_object_was_stored_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_body_has_a_limit_and_a_broken_one_is_read_again() {
     let server = S3Server::start();
-    let settings =
-        S3Settings { answer_timeout_ms: 700, operation_timeout_ms: 1_000, attempts_max: 2, ..server.settings() };
+    let settings = S3Settings {
+        answer_timeout_ms: 700,
+        operation_timeout_ms: 1_000,
+        attempts_max: 2,
+        ..server.settings()
+    };
     let store = connect(S3Settings { kb_per_s_min: 1_000, ..settings }).await;
     let body = Bytes::from((0..200_000_u32).map(|n| n as u8).collect::<Vec<u8>>());
     store.put("slow/a", body.clone()).await.unwrap();
 
     // Slow, but within the limit.
-    let fine = server.fault("slow/", json!({ "method": "GET", "fault": { "kind": "drip", "bytes": 20_000, "pause_ms": 10 } }));
+    let fine = server.fault(
+        "slow/",
+        json!({ "method": "GET", "fault": { "kind": "drip", "bytes": 20_000, "pause_ms": 10 } }),
+    );
     assert_eq!(store.get("slow/a", 200_000).await.unwrap().unwrap(), body);
     assert_eq!(server.hits(fine), 1);
     server.heal();
 
     // A byte now and then keeps no reader for ever.
-    server.fault("slow/", json!({ "method": "GET", "fault": { "kind": "drip", "bytes": 1, "pause_ms": 20 } }));
+    server
+        .fault("slow/", json!({ "method": "GET", "fault": { "kind": "drip", "bytes": 1, "pause_ms": 20 } }));
     let begun = Instant::now();
     let error = store.get("slow/a", 200_000).await.unwrap_err();
     assert_eq!(error.kind, ObjectsFault::Unavailable);
@@ -138,7 +149,8 @@ async fn a_slow_body_has_a_limit_and_a_broken_one_is_read_again() {
     server.heal();
 
     // A body that breaks off is asked for again.
-    let cut = server.fault("slow/", json!({ "method": "GET", "times": 1, "fault": { "kind": "cut", "bytes": 70_000 } }));
+    let cut = server
+        .fault("slow/", json!({ "method": "GET", "times": 1, "fault": { "kind": "cut", "bytes": 70_000 } }));
     assert_eq!(store.get("slow/a", 200_000).await.unwrap().unwrap(), body);
     assert_eq!(server.hits(cut), 1);
 }
@@ -149,7 +161,10 @@ async fn a_body_larger_than_asked_for_is_not_read() {
     let store = connect(server.settings()).await;
     store.put("big", Bytes::from(vec![7; 3_000_000])).await.unwrap();
     // Read to its end it would take minutes.
-    server.fault("big", json!({ "method": "GET", "fault": { "kind": "drip", "bytes": 1_000, "pause_ms": 100 } }));
+    server.fault(
+        "big",
+        json!({ "method": "GET", "fault": { "kind": "drip", "bytes": 1_000, "pause_ms": 100 } }),
+    );
     let begun = Instant::now();
     let error = store.get("big", 2_999_999).await.unwrap_err();
     assert_eq!(error.kind, ObjectsFault::TooLarge);
@@ -164,7 +179,10 @@ async fn forty_megabytes_go_in_parts_and_come_back() {
     let body: Vec<u8> = (0..40_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let body = Bytes::from(body);
     // A part that fails is sent again alone.
-    let part = server.fault("parts/", json!({ "query": "partNumber=3", "times": 1, "fault": answer(500, "InternalError") }));
+    let part = server.fault(
+        "parts/",
+        json!({ "query": "partNumber=3", "times": 1, "fault": answer(500, "InternalError") }),
+    );
     store.put("parts/a", body.clone()).await.unwrap();
     assert_eq!(server.hits(part), 1);
     let parts = server.requests("PUT", "parts/a");
@@ -175,7 +193,10 @@ async fn forty_megabytes_go_in_parts_and_come_back() {
     let other = Bytes::from(vec![1; 6_000_000]);
     assert_eq!(store.put_if_absent("parts/b", other.clone()).await.unwrap(), Put::Stored);
     assert_eq!(store.put_if_absent("parts/b", body.slice(..7_000_000)).await.unwrap(), Put::Exists);
-    assert!(store.get("parts/b", 50_000_000).await.unwrap().unwrap() == other, "the loser replaced the winner");
+    assert!(
+        store.get("parts/b", 50_000_000).await.unwrap().unwrap() == other,
+        "the loser replaced the winner"
+    );
     assert_eq!(server.unfinished_uploads(), 0);
 }
 
@@ -185,7 +206,8 @@ async fn an_upload_whose_end_is_not_answered_is_not_lost() {
     let store = connect(S3Settings { multipart_from_mb: 5, ..server.settings() }).await;
     let body = Bytes::from(vec![9; 12_000_000]);
     // Completed, the answer lost: the second try finds no upload, and begins anew.
-    let complete = json!({ "method": "POST", "query": "uploadId=", "times": 1, "fault": { "kind": "drop_after" } });
+    let complete =
+        json!({ "method": "POST", "query": "uploadId=", "times": 1, "fault": { "kind": "drop_after" } });
     let id = server.fault("end/", complete.clone());
     store.put("end/a", body.clone()).await.unwrap();
     assert_eq!(server.hits(id), 1);
@@ -224,7 +246,8 @@ async fn what_is_wrong_is_said_at_the_start() {
     let wrong_secret = S3Settings { secret_access_key: Secret::new("tiger"), ..server.settings() };
     let wrong_key = S3Settings { access_key_id: "nobody".into(), ..server.settings() };
     let no_bucket = S3Settings { bucket: "nowhere".into(), ..server.settings() };
-    let nobody_there = S3Settings { endpoint: "http://127.0.0.1:9".into(), attempts_max: 1, ..server.settings() };
+    let nobody_there =
+        S3Settings { endpoint: "http://127.0.0.1:9".into(), attempts_max: 1, ..server.settings() };
     for (settings, kind, parts) in [
         (wrong_secret, ObjectsFault::Denied, ["s3.secret_access_key", "SignatureDoesNotMatch"]),
         (wrong_key, ObjectsFault::Denied, ["s3.access_key_id", "InvalidAccessKeyId"]),
@@ -276,9 +299,17 @@ async fn a_thorough_look_finds_what_is_wrong() {
 
     for (fault, severity, word) in [
         (json!({ "fault": { "kind": "clock", "ahead_s": 60 } }), Severity::Warning, "clock"),
-        (json!({ "header": "if-none-match", "fault": { "kind": "ignore_conditions" } }), Severity::Error, "ignored"),
+        (
+            json!({ "header": "if-none-match", "fault": { "kind": "ignore_conditions" } }),
+            Severity::Error,
+            "ignored",
+        ),
         (json!({ "query": "list-type", "fault": { "kind": "unordered" } }), Severity::Error, "order"),
-        (json!({ "method": "GET", "prefix": format!("{BUCKET}/doctor/"), "fault": answer(404, "NoSuchKey") }), Severity::Error, "just put"),
+        (
+            json!({ "method": "GET", "prefix": format!("{BUCKET}/doctor/"), "fault": answer(404, "NoSuchKey") }),
+            Severity::Error,
+            "just put",
+        ),
         (json!({ "fault": answer(403, "RequestTimeTooSkewed") }), Severity::Error, "reaching"),
     ] {
         server.fault("", fault.clone());

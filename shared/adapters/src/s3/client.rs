@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use aws_config::meta::region::RegionProviderChain;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     AppName, BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation,
-    ResponseChecksumValidation, RetryPartition, SharedHttpClient, StalledStreamProtectionConfig,
+    ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls;
 
@@ -60,7 +60,7 @@ pub(super) async fn build(settings: &S3Settings) -> (Client, Client) {
     } else {
         (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired)
     };
-    let config = config
+    let mut config = config
         .http_client(http)
         .force_path_style(settings.bucket_in_path())
         .request_checksum_calculation(sent)
@@ -74,9 +74,9 @@ pub(super) async fn build(settings: &S3Settings) -> (Client, Client) {
                 .with_max_backoff(Duration::from_millis(settings.backoff_ms_max)),
         )
         // A quota of its own: another client's storm must not take this one's retries.
-        .retry_partition(RetryPartition::custom("packshot").build())
-        .set_app_name(AppName::new("packshot").ok())
-        .build();
+        .retry_partition(RetryPartition::custom("packshot").build());
+    config.set_app_name(AppName::new("packshot").ok());
+    let config = config.build();
     let public = if settings.public_endpoint.is_empty() {
         Client::from_conf(config.clone())
     } else {

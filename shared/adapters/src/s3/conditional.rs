@@ -124,7 +124,9 @@ impl S3Objects {
             Err(error) => return Err(error),
         };
         if !kept {
-            tracing::info!("the store takes no conditions for uploads in parts; large objects go in one piece");
+            tracing::info!(
+                "the store takes no conditions for uploads in parts; large objects go in one piece"
+            );
         }
         let asked = self.client().abort_multipart_upload().bucket(self.bucket()).upload_id(upload);
         let _ = asked.key(self.settings().full_key(TRIED)).send().await;

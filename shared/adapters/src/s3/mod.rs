@@ -134,15 +134,15 @@ impl S3Objects {
     /// Writes by the way that fits the size, again after a conflict.
     async fn write(&self, key: &str, bytes: Bytes, condition: bool) -> Result<Put, ObjectsError> {
         let large = bytes.len() as u64 >= self.settings().multipart_from_mb * 1_000_000;
-        let in_parts = large && (!condition || self.parts_take_conditions().await?);
+        let in_parts = large && (!condition || Box::pin(self.parts_take_conditions()).await?);
         for attempt in 0..self.settings().attempts_max {
             if attempt > 0 {
                 tokio::time::sleep(self.backoff(attempt)).await;
             }
             let written = if in_parts {
-                self.put_in_parts(key, &bytes, condition).await?
+                Box::pin(self.put_in_parts(key, &bytes, condition)).await?
             } else {
-                self.put_whole(key, bytes.clone(), condition).await?
+                Box::pin(self.put_whole(key, bytes.clone(), condition)).await?
             };
             match written {
                 Written::Stored => return Ok(Put::Stored),
@@ -257,9 +257,10 @@ impl Objects for S3Objects {
                 .set_start_after(after.map(|after| self.settings().full_key(after)))
                 .set_continuation_token(token.take())
                 .max_keys((limit - keys.len()).min(PAGE) as i32);
-            let page = asked.send().await.map_err(|error| {
-                fault::fault(self.settings(), "listing", &prefix, error)
-            })?;
+            let page = asked
+                .send()
+                .await
+                .map_err(|error| fault::fault(self.settings(), "listing", &prefix, error))?;
             for object in page.contents() {
                 let key = object.key().and_then(|full| self.settings().own_key(full));
                 // What is no key of ours was put there by somebody else.

@@ -96,7 +96,7 @@ impl S3Objects {
         let kept = conditions.severity == Severity::Fine;
         findings.push(conditions);
         if kept {
-            findings.push(store.probe_race(&folder, &mut made).await);
+            findings.push(Box::pin(store.probe_race(&folder, &mut made)).await);
         }
         findings.push(store.probe_parts().await);
         findings.push(store.probe_order(&folder, &mut made).await);
@@ -304,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn wrong_settings_are_findings_too() {
-        let findings = S3Objects::probe(S3Settings::default()).await;
+        let findings = Box::pin(S3Objects::probe(S3Settings::default())).await;
         assert!(findings.iter().any(|finding| finding.what_to_do.contains("s3.bucket")), "{findings:?}");
     }
 }

@@ -56,7 +56,8 @@ impl S3Objects {
                 tokio::time::sleep(self.backoff(attempt)).await;
             }
         }
-        let what = format!("reading {}: {why}; {} sends too slowly", settings.shown(key), fault::store(settings));
+        let what =
+            format!("reading {}: {why}; {} sends too slowly", settings.shown(key), fault::store(settings));
         Err(fault::own(ObjectsFault::Unavailable, what))
     }
 }
@@ -133,6 +134,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_is_shorter_than_announced_is_not_taken_for_whole() {
-        assert!(matches!(collected(b"1234", Some(5), 9).await, Err(Cut::Broken(why)) if why.contains("4 of 5")));
+        assert!(
+            matches!(collected(b"1234", Some(5), 9).await, Err(Cut::Broken(why)) if why.contains("4 of 5"))
+        );
     }
 }

@@ -161,7 +161,10 @@ impl Faults {
             let rule = &standing.rule;
             let matches = rule.method.as_ref().is_none_or(|wanted| wanted == method.as_str())
                 && path(uri).starts_with(&rule.prefix)
-                && rule.query.as_ref().is_none_or(|part| uri.query().unwrap_or_default().contains(part.as_str()))
+                && rule
+                    .query
+                    .as_ref()
+                    .is_none_or(|part| uri.query().unwrap_or_default().contains(part.as_str()))
                 && rule.header.as_ref().is_none_or(|name| headers.contains_key(name.as_str()));
             if !matches {
                 continue;

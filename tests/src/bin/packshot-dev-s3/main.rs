@@ -143,7 +143,8 @@ async fn serve(listener: TcpListener, service: S3Service, faults: Arc<Faults>) {
         let (service, faults) = (service.clone(), Arc::clone(&faults));
         tokio::spawn(async move {
             let _place = place;
-            let each = service_fn(move |request| serve::answer(service.clone(), Arc::clone(&faults), request));
+            let each =
+                service_fn(move |request| serve::answer(service.clone(), Arc::clone(&faults), request));
             // A broken connection is the client's to notice.
             let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(connection, each).await;
         });

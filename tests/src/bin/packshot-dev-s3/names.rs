@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn every_key_has_a_path_of_its_own_and_comes_back() {
-        let keys = ["a", "a/b", "a=/b", "a//b", "a/", "/", "../x", ".", "ä b", "a%2Fb", "x.json", "a/.hidden"];
+        let keys =
+            ["a", "a/b", "a=/b", "a//b", "a/", "/", "../x", ".", "ä b", "a%2Fb", "x.json", "a/.hidden"];
         let mut paths = std::collections::BTreeSet::new();
         for key in keys {
             let path = file_of(key).unwrap();

@@ -78,7 +78,10 @@ fn body(mut opened: Opened, from: u64, length: u64) -> S3Result<StreamingBlob> {
 
 #[async_trait::async_trait]
 impl S3 for Service {
-    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+    async fn create_bucket(
+        &self,
+        req: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
         let store = Arc::clone(&self.store);
         let bucket = req.input.bucket;
         if blocking(move || store.create_bucket(&bucket)).await? {
@@ -96,7 +99,8 @@ impl S3 for Service {
     async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
         let store = Arc::clone(&self.store);
         let names = blocking(move || store.buckets()).await?;
-        let buckets = names.into_iter().map(|name| Bucket { name: Some(name), ..Bucket::default() }).collect();
+        let buckets =
+            names.into_iter().map(|name| Bucket { name: Some(name), ..Bucket::default() }).collect();
         Ok(S3Response::new(ListBucketsOutput { buckets: Some(buckets), ..ListBucketsOutput::default() }))
     }
 
@@ -172,7 +176,10 @@ impl S3 for Service {
         Ok(S3Response::new(output))
     }
 
-    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let path = self.store.object(&req.input.bucket, &req.input.key)?;
         blocking(move || match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

@@ -247,7 +247,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(act).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) if error.kind() == io::ErrorKind::StorageFull => {
-            let mut full = S3Error::with_message(S3ErrorCode::Custom("StorageFull".into()), "the disk is full");
+            let mut full =
+                S3Error::with_message(S3ErrorCode::Custom("StorageFull".into()), "the disk is full");
             full.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
             Err(full)
         }

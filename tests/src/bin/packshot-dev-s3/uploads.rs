@@ -79,7 +79,8 @@ impl Service {
         if !(1..=10_000).contains(&number) {
             return Err(s3_error!(InvalidArgument, "part numbers are 1 to 10000"));
         }
-        let arrived = arrive(&self.store, req.input.body, &req.headers, req.trailing_headers.as_ref()).await?;
+        let arrived =
+            arrive(&self.store, req.input.body, &req.headers, req.trailing_headers.as_ref()).await?;
         let about = About {
             size_bytes: arrived.size_bytes,
             etag: hex(&arrived.md5),
