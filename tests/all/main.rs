@@ -4,6 +4,7 @@
 
 mod redis;
 mod run;
+mod s3;
 mod servers;
 mod shop;
 mod tidy;

@@ -2,4 +2,5 @@
 
 pub mod directory;
 pub mod redis;
+pub mod s3;
 pub mod secret;
