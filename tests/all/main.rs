@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod health;
 mod run;
 mod shop;
+mod telemetry;
 mod tidy;
 mod tools;
