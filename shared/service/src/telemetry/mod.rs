@@ -26,7 +26,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use ids::{DerivedIds, root};
-pub use meters::Meters;
+pub use meters::{Label, Meters};
 pub use opentelemetry::Context;
 pub use scrape::Scrape;
 pub use traces::{RootSpan, Traces};
