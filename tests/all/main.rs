@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod redis;
+mod health;
 mod run;
 mod s3;
 mod servers;
 mod shop;
+mod telemetry;
 mod tidy;
 mod tools;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use packshot_pipeline::pool::Pool;
 use packshot_runtime::port::{Acked, Broker, BrokerError, BrokerFault, Consumer, Delivery, Message, Receipt};
+use packshot_service::telemetry::Label;
 use packshot_service::{names, propagation};
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug_span, info_span};
@@ -147,7 +148,7 @@ struct End {
 }
 
 impl End {
-    fn labels(&self, operation: &'static str) -> Vec<(&'static str, &'static str)> {
+    fn labels(&self, operation: &'static str) -> Vec<Label> {
         vec![
             (names::MESSAGING_SYSTEM, self.on.system),
             (names::MESSAGING_OPERATION, operation),

@@ -23,7 +23,7 @@ use packshot_runtime::ports::Ports;
 use packshot_runtime::store::Store;
 use packshot_runtime::work::Work;
 use packshot_service::names::Metric;
-use packshot_service::telemetry::{self, DerivedIds, Meters, Telemetry, Traces};
+use packshot_service::telemetry::{self, DerivedIds, Label, Meters, Telemetry, Traces};
 
 pub use gauges::GAUGES_MS;
 pub use submission::{Intake, Submission};
@@ -125,7 +125,7 @@ impl Instruments {
 }
 
 impl On {
-    fn count(&self, metric: &Metric, by: u64, labels: &[(&'static str, &'static str)]) {
+    fn count(&self, metric: &Metric, by: u64, labels: &[Label]) {
         if let Some(meters) = &self.meters
             && by > 0
         {
@@ -133,7 +133,7 @@ impl On {
         }
     }
 
-    fn record(&self, metric: &Metric, value: f64, labels: &[(&'static str, &'static str)]) {
+    fn record(&self, metric: &Metric, value: f64, labels: &[Label]) {
         if let Some(meters) = &self.meters {
             meters.record(metric, value, labels);
         }

@@ -15,7 +15,7 @@ mod traces;
 
 use std::fmt;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::trace::TracerProvider;
 use tracing::Level;
@@ -26,7 +26,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use ids::{DerivedIds, root};
-pub use meters::Meters;
+pub use meters::{Label, Meters};
 pub use opentelemetry::Context;
 pub use scrape::Scrape;
 pub use traces::{RootSpan, Traces};
@@ -136,30 +136,17 @@ impl Telemetry {
     fn end(&mut self, longest: Duration) {
         let Some(mut pipelines) = self.pipelines.take() else { return };
         let longest = longest.min(FLUSH_MAX);
-        let runtime = pipelines.runtime.take();
-        let (done, ended) = mpsc::channel::<()>();
-        let mut ending: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
+        let mut ending: Vec<Box<dyn FnOnce() -> bool + Send>> = Vec::new();
         if let Some(tracers) = pipelines.tracers.take() {
-            ending.push(Box::new(move || drop(tracers.shutdown_with_timeout(longest))));
+            ending.push(Box::new(move || tracers.shutdown_with_timeout(longest).is_ok()));
         }
         if let Some(providers) = pipelines.providers.take() {
-            ending.push(Box::new(move || drop(providers.shutdown_with_timeout(longest))));
+            ending.push(Box::new(move || providers.shutdown_with_timeout(longest).is_ok()));
         }
-        for end in ending {
-            let done = done.clone();
-            let running = std::thread::Builder::new().name("telemetry-end".into()).spawn(move || {
-                end();
-                drop(done);
-            });
-            if let Err(error) = running {
-                tracing::warn!(%error, "telemetry could not be flushed");
-            }
+        if !flushed(ending, longest) {
+            tracing::warn!("telemetry was not flushed in time: the collector did not take all of it");
         }
-        drop(done);
-        // Disconnected means that every thread has ended, which is what is waited for.
-        if ended.recv_timeout(longest) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("telemetry was not flushed in time; the collector does not answer");
-        }
+        let runtime = pipelines.runtime.take();
         if let Some(runtime) = runtime {
             runtime.shutdown_background();
         }
@@ -170,4 +157,26 @@ impl Drop for Telemetry {
     fn drop(&mut self) {
         self.end(FLUSH_MAX);
     }
+}
+
+/// Runs `ending` on threads of their own; whether all went well within `longest`.
+fn flushed(ending: Vec<Box<dyn FnOnce() -> bool + Send>>, longest: Duration) -> bool {
+    let deadline = Instant::now() + longest;
+    let (done, ended) = mpsc::channel();
+    let mut waiting = 0;
+    for end in ending {
+        let done = done.clone();
+        let run = move || {
+            // Nobody waits any more if this comes too late.
+            let _late = done.send(end()).is_err();
+        };
+        if std::thread::Builder::new().name("telemetry-end".into()).spawn(run).is_err() {
+            return false;
+        }
+        waiting += 1;
+    }
+    (0..waiting).all(|_| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        ended.recv_timeout(left).unwrap_or(false)
+    })
 }

@@ -4,10 +4,10 @@
 use std::time::SystemTime;
 
 use opentelemetry::trace::{
-    Link, SamplingDecision, Span as _, SpanContext, SpanKind, TraceContextExt, TraceId, Tracer,
+    Link, Span as _, SpanContext, SpanKind, TraceContextExt, TraceId, Tracer,
 };
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, ShouldSample};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SdkTracer, ShouldSample};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
