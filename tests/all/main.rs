@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod proxy;
+mod rabbitmq;
 mod run;
+mod servers;
 mod shop;
 mod tidy;
 mod tools;
