@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod redis;
 mod health;
+mod proxy;
+mod rabbitmq;
+mod redis;
 mod run;
 mod s3;
 mod servers;
