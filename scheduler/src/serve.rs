@@ -35,18 +35,7 @@ pub async fn serve(settings: &Settings, telemetry: &Telemetry) -> Result<Exit, F
     let shutdown = Shutdown::on_signals().map_err(Failure::environment)?;
     let checks = Checks::new();
     checks.metrics(telemetry.scrape());
-    let addr = settings.health.addr().map_err(|bad| Failure::usage(anyhow!(bad)))?;
-    let _serving = match addr {
-        None => None,
-        Some(addr) => {
-            let serving = health::serve(addr, checks.clone(), &shutdown).await.map_err(|error| {
-                Failure::environment(error)
-                    .hint(format!("is {addr} taken? another address can be set as `health.listen`"))
-            })?;
-            info!(addr = %serving.addr(), "health is served");
-            Some(serving)
-        }
-    };
+    let _serving = serve_health(settings, &checks, &shutdown).await?;
     // Not ready until everything is open.
     let answered = Pulse::new();
     let opened = CancellationToken::new();
@@ -70,6 +59,29 @@ pub async fn serve(settings: &Settings, telemetry: &Telemetry) -> Result<Exit, F
     let loops = start(settings, instruments.ports(ports), &instruments, answered, &shutdown.soft);
     info!("serving");
     end(loops, &shutdown).await
+}
+
+async fn serve_health(
+    settings: &Settings,
+    checks: &Checks,
+    shutdown: &Shutdown,
+) -> Result<Option<health::Serving>, Failure> {
+    let addr = settings.health.addr().map_err(|bad| Failure::usage(anyhow!(bad)))?;
+    let Some(addr) = addr else { return Ok(None) };
+    match health::serve(addr, checks.clone(), shutdown).await {
+        Ok(serving) => {
+            info!(addr = %serving.addr(), "health is served");
+            Ok(Some(serving))
+        }
+        // A second scheduler of one machine works all the same.
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            warn!(%addr, "another process serves health there; this one does not (`health.listen`)");
+            Ok(None)
+        }
+        Err(error) => {
+            Err(Failure::environment(error).hint("another address can be set as `health.listen`"))
+        }
+    }
 }
 
 /// Starts every loop.

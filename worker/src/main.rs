@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use packshot_worker::process;
+use packshot_worker::process::{self, Crew};
 use packshot_worker::work::Workshop;
 
 #[global_allocator]
@@ -42,7 +42,8 @@ fn main() -> ExitCode {
             return if wrong { process::Ended::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
-    process::main(cli.config, env!("CARGO_PKG_VERSION"), |settings| {
-        Arc::new(Workshop::new(settings.workshop()))
+    process::main(cli.config, env!("CARGO_PKG_VERSION"), |settings, ports| Crew {
+        ports,
+        work: Arc::new(Workshop::new(settings.workshop())),
     })
 }

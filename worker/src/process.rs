@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use packshot_adapters::rabbitmq::{RabbitBroker, RabbitHealth};
 use packshot_pipeline::pool::Pool;
 use packshot_runtime::consume::{self, consume};
 use packshot_runtime::drive::Driver;
@@ -48,12 +49,22 @@ impl From<Ended> for ExitCode {
     }
 }
 
+/// What a worker process runs with: the ports as it shall see them, and what is done inside a
+/// job.
+#[derive(Clone)]
+pub struct Crew {
+    /// The ports; those that were opened, or wrapped.
+    pub ports: Ports,
+    /// What is done inside a job.
+    pub work: Arc<dyn Work>,
+}
+
 /// Runs a worker process with the settings of `config` and the environment, until it is told
-/// to stop. `make` makes what is done inside a job.
+/// to stop. `engage` is given the ports once they are open, and says what to run with.
 pub fn main(
     config: Option<PathBuf>,
     version: &'static str,
-    make: impl FnOnce(&WorkerSettings) -> Arc<dyn Work>,
+    engage: impl FnOnce(&WorkerSettings, Ports) -> Crew,
 ) -> ExitCode {
     let settings = match read(config) {
         Ok(settings) => settings,
@@ -71,8 +82,7 @@ pub fn main(
             return Ended::Environment.into();
         }
     };
-    let work = make(&settings);
-    let ended = runtime.block_on(live(&settings, &telemetry, work));
+    let ended = runtime.block_on(live(&settings, &telemetry, engage));
     // Pixel work that was told to leave cannot be stopped in the middle; nobody waits for it.
     runtime.shutdown_background();
     telemetry.shutdown();
@@ -93,7 +103,11 @@ fn say(line: &str) {
     eprintln!("{line}");
 }
 
-async fn live(settings: &WorkerSettings, telemetry: &Telemetry, work: Arc<dyn Work>) -> Ended {
+async fn live(
+    settings: &WorkerSettings,
+    telemetry: &Telemetry,
+    engage: impl FnOnce(&WorkerSettings, Ports) -> Crew,
+) -> Ended {
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(problem) => {
@@ -107,12 +121,16 @@ async fn live(settings: &WorkerSettings, telemetry: &Telemetry, work: Arc<dyn Wo
     let _serving = match served {
         Ok(serving) => serving,
         Err(problem) => {
-            error!(error = %problem, listen = settings.health.listen, "cannot serve health; is the address taken?");
+            error!(error = %problem, listen = settings.health.listen, "cannot serve health");
             return Ended::Environment;
         }
     };
     match connect_patiently(&settings.system, &shutdown.soft).await {
-        Ok(Some(system)) => run(settings, system, telemetry, work, &checks, &shutdown).await,
+        Ok(Some(System { ports, rabbit, .. })) => {
+            let pools = settings.pools.consumed().into_keys().collect();
+            watch_consumers(&checks, &rabbit, pools, settings.health.silent_s);
+            run(settings, engage(settings, ports), telemetry, &shutdown).await
+        }
         Ok(None) => Ended::Drained,
         Err(problem) => {
             error!(error = %chain(&problem), "an outside system refuses this worker; `packshot doctor` looks closer");
@@ -127,26 +145,30 @@ async fn serve_health(
     shutdown: &Shutdown,
 ) -> std::io::Result<Option<health::Serving>> {
     match settings.health.addr().ok().flatten() {
-        Some(addr) => {
-            let serving = health::serve(addr, checks.clone(), shutdown).await?;
-            info!(addr = %serving.addr(), "health is served");
-            Ok(Some(serving))
-        }
+        Some(addr) => match health::serve(addr, checks.clone(), shutdown).await {
+            Ok(serving) => {
+                info!(addr = %serving.addr(), "health is served");
+                Ok(Some(serving))
+            }
+            // A second worker of one machine works all the same.
+            Err(problem) if problem.kind() == std::io::ErrorKind::AddrInUse => {
+                warn!(%addr, "another process serves health there; this one does not (`health.listen`)");
+                Ok(None)
+            }
+            Err(problem) => Err(problem),
+        },
         None => Ok(None),
     }
 }
 
-async fn run(
+/// Consumes every configured pool until `shutdown`, and drains.
+pub async fn run(
     settings: &WorkerSettings,
-    system: System,
+    crew: Crew,
     telemetry: &Telemetry,
-    work: Arc<dyn Work>,
-    checks: &Checks,
     shutdown: &Shutdown,
 ) -> Ended {
-    let pools = settings.pools.consumed();
-    watch_consumers(checks, &system, pools.keys().copied().collect(), settings.health.silent_s);
-    let System { ports, .. } = system;
+    let Crew { ports, work } = crew;
     let instruments =
         Instruments::new(telemetry, Arc::clone(&ports.objects), Arc::clone(&ports.clock), "rabbitmq");
     let ports = instruments.ports(ports);
@@ -158,7 +180,7 @@ async fn run(
     let driver = Arc::new(driver.observed_by(instruments.observer()));
     info!(pools = ?settings.pools, "consuming");
     let mut consuming = JoinSet::new();
-    for (pool, jobs) in pools {
+    for (pool, jobs) in settings.pools.consumed() {
         consuming.spawn(consume_pool(ports.clone(), Arc::clone(&driver), pool, jobs, shutdown.clone()));
     }
     let ended = drain(settings, &mut consuming, shutdown).await;
@@ -202,11 +224,11 @@ async fn all_ended(consuming: &mut JoinSet<()>) {
 /// Adds the checks by which a worker is known to be really consuming. A broker that does not
 /// answer makes it not ready; only a consumer that is dead while the broker answers makes it
 /// stuck, because nothing but a restart would help then.
-fn watch_consumers(checks: &Checks, system: &System, pools: Vec<Pool>, silent_s: u64) {
+fn watch_consumers(checks: &Checks, rabbit: &RabbitBroker, pools: Vec<Pool>, silent_s: u64) {
     let alive = Pulse::new();
-    let (rabbit, wanted) = (system.rabbit.clone(), pools.clone());
-    checks.ready("consuming", move || silent_pool(&rabbit.health(), &wanted, silent_s * 1000));
-    let (rabbit, beating) = (system.rabbit.clone(), Arc::clone(&alive));
+    let (asked, wanted) = (rabbit.clone(), pools.clone());
+    checks.ready("consuming", move || silent_pool(&asked.health(), &wanted, silent_s * 1000));
+    let (rabbit, beating) = (rabbit.clone(), Arc::clone(&alive));
     let stuck = alive.probe(Duration::from_secs(silent_s * 3));
     checks.live("consuming", move || {
         let health = rabbit.health();
@@ -218,11 +240,7 @@ fn watch_consumers(checks: &Checks, system: &System, pools: Vec<Pool>, silent_s:
     });
 }
 
-fn silent_pool(
-    health: &packshot_adapters::rabbitmq::RabbitHealth,
-    pools: &[Pool],
-    within_ms: u64,
-) -> Result<(), String> {
+fn silent_pool(health: &RabbitHealth, pools: &[Pool], within_ms: u64) -> Result<(), String> {
     match pools.iter().find(|pool| !health.is_consuming(**pool, within_ms)) {
         None => Ok(()),
         Some(pool) => Err(match &health.consuming.last_error {

@@ -21,6 +21,7 @@ use packshot_runtime::consume::{self, Stop};
 use packshot_runtime::dispatch::{DispatchSettings, Dispatcher};
 use packshot_runtime::drive::Driver;
 use packshot_runtime::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator, MemoryLedger};
+use packshot_runtime::port::Objects;
 use packshot_runtime::ports::Ports;
 use packshot_runtime::submit::open_batch;
 use packshot_runtime::sweep::{SweepSettings, Sweeper};

@@ -121,7 +121,7 @@ impl Coordinator for Watched<dyn Coordinator> {
         change: &Change,
     ) -> Result<Commit, CoordinatorError> {
         let commit = self.call("commit", self.inner.commit(expected, state, change)).await?;
-        if commit == Commit::Conflict {
+        if matches!(commit, Commit::Conflict { .. }) {
             self.on.count(&names::CONFLICTS, 1, &[]);
         }
         Ok(commit)
