@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use packshot_scheduler::cli::{Cli, Command, compare, edit, inspect, plan, run};
+use packshot_scheduler::cli::{
+    Cli, Command, compare, control, doctor, edit, fetch, inspect, plan, rebuild, retry, run, serve, status,
+    submit, watch,
+};
 use packshot_scheduler::exit::{Exit, Failure};
 use packshot_scheduler::terminal;
 
@@ -38,5 +41,17 @@ fn answer(command: &Command) -> Result<Exit, Failure> {
         Command::Inspect(arguments) => runtime.block_on(inspect::inspect(arguments)),
         Command::Compare(arguments) => compare::compare(arguments),
         Command::Edit(arguments) => edit::edit(arguments),
+        Command::Submit(arguments) => runtime.block_on(submit::submit(arguments)),
+        Command::Status(arguments) => runtime.block_on(status::status(arguments)),
+        Command::Watch(arguments) => runtime.block_on(watch::watch(arguments)),
+        Command::Pause(arguments) => runtime.block_on(control::pause(arguments)),
+        Command::Resume(arguments) => runtime.block_on(control::resume(arguments)),
+        Command::Cancel(arguments) => runtime.block_on(control::cancel(arguments)),
+        Command::Priority(arguments) => runtime.block_on(control::priority(arguments)),
+        Command::Retry(arguments) => runtime.block_on(retry::retry(arguments)),
+        Command::Fetch(arguments) => runtime.block_on(fetch::fetch(arguments)),
+        Command::Rebuild(arguments) => runtime.block_on(rebuild::rebuild(arguments)),
+        Command::Doctor(arguments) => runtime.block_on(doctor::doctor(arguments)),
+        Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
     }
 }

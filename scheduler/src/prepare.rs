@@ -1,5 +1,5 @@
-//! From a catalog entry to what is submitted: references in the object store, inspected,
-//! and a job key per role.
+//! From a catalog entry to what is submitted: references in the object store and a job key
+//! per role; and, where it is wanted at once, the references inspected.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,13 +10,13 @@ use packshot_pipeline::job_key::{JobInputs, JobKey, SetInputs, catalog_facts};
 use packshot_pipeline::manifest::{JobSpec, MANIFEST_SCHEMA, ManifestSku, Settings};
 use packshot_pipeline::pool::Pool;
 use packshot_pipeline::role::Role;
-use packshot_runtime::port::Objects;
+use packshot_runtime::port::{Objects, ObjectsError};
 use packshot_worker::work::{Fault, OPTION_CONTRADICTION, Workshop};
 
 use crate::intake::fetch::Fetcher;
 use crate::intake::references::put_references;
 
-/// A SKU ready to be submitted, and what a person should know of it before.
+/// A SKU ready to be made, and what a person should know of it before.
 #[derive(Clone, Debug)]
 pub struct PreparedSku {
     /// The manifest's entry.
@@ -36,19 +36,18 @@ pub struct Surroundings<'a> {
     pub fetcher: &'a Fetcher,
     /// Folder of local photos.
     pub images: &'a Path,
-    /// Decodes and measures.
-    pub workshop: &'a Workshop,
     /// What is wanted.
     pub settings: &'a Settings,
     /// References of one SKU that are looked at.
     pub references_max: usize,
 }
 
-/// Stores and inspects the references of `product` and names its jobs.
+/// Stores the references of `product` and names its jobs. Nothing is decoded, so the entry
+/// depends on bytes and settings only and is the same wherever it is made.
 ///
 /// # Errors
-/// When the object store fails; everything else is a warning.
-pub async fn prepare(around: Surroundings<'_>, mut product: Product) -> Result<PreparedSku, Fault> {
+/// When the object store fails; everything else is a warning of the entry.
+pub async fn enter(around: Surroundings<'_>, mut product: Product) -> Result<ManifestSku, ObjectsError> {
     let mut warnings = Vec::new();
     if product.references.len() > around.references_max {
         warnings.push(format!(
@@ -60,21 +59,36 @@ pub async fn prepare(around: Surroundings<'_>, mut product: Product) -> Result<P
     }
     let put = put_references(around.objects, around.fetcher, around.images, &product).await?;
     warnings.extend(put.problems.iter().map(ToString::to_string));
-    let inspection = around.workshop.inspect(around.objects, &product, &put.stored).await?;
-    warnings.extend(said_by(&inspection));
     let entry = ManifestSku {
         schema: MANIFEST_SCHEMA,
         jobs: jobs(&product, &put.stored, around.settings),
         set_key: JobKey::from_digest(packshot_pipeline::ids::Digest::of(b"")),
         references: put.stored,
-        warnings: warnings.clone(),
+        warnings,
         product,
     };
-    let entry = ManifestSku { set_key: set_key(&entry, around.settings), ..entry };
+    Ok(ManifestSku { set_key: set_key(&entry, around.settings), ..entry })
+}
+
+/// Enters `product` and inspects its references, here and now.
+///
+/// # Errors
+/// When the object store fails; everything else is a warning.
+pub async fn prepare(
+    around: Surroundings<'_>,
+    workshop: &Workshop,
+    product: Product,
+) -> Result<PreparedSku, Fault> {
+    let entry = enter(around, product).await?;
+    let inspection = workshop.inspect(around.objects, &entry.product, &entry.references).await?;
+    let mut warnings = entry.warnings.clone();
+    warnings.extend(said_by(&inspection));
     Ok(PreparedSku { entry, inspection, warnings })
 }
 
-fn said_by(inspection: &Inspection) -> Vec<String> {
+/// What a person should know of a SKU's references: where the catalog contradicts them, and
+/// why none can be trusted if none can.
+pub fn said_by(inspection: &Inspection) -> Vec<String> {
     let weak = |report: &packshot_pipeline::inspection::ReferenceReport| -> Vec<String> {
         let name = &report.reference.name;
         report.weaknesses.iter().map(|weak| format!("{name}: {}; {}", weak.seen, weak.reshoot)).collect()

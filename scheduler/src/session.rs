@@ -9,24 +9,46 @@ use packshot_pipeline::manifest;
 use packshot_pipeline::policy::{self, Policy};
 use packshot_pipeline::role::Role;
 use packshot_service::config::{Sources, load};
+use packshot_service::logging::LogSettings;
+use packshot_service::telemetry::{self, Telemetry};
 use packshot_worker::assemble::channel::Channel;
 use packshot_worker::work::{OPTION_CONTRADICTION, WorkshopLimits};
 use serde_json::json;
 
 use crate::cli::CatalogArgs;
+use crate::control::PRIORITY_MAX;
 use crate::exit::Failure;
 use crate::intake::Catalog;
 use crate::intake::fetch::FetchLimits;
 use crate::settings::{Contradiction, NeedsHuman, Settings};
 
-/// Reads the settings from file, environment and flags, and starts logging.
-pub fn settings(config: Option<&Path>, flags: Vec<(String, serde_json::Value)>) -> Result<Settings, Failure> {
+/// Reads the settings from file, environment and flags.
+pub fn read_settings(
+    config: Option<&Path>,
+    flags: Vec<(String, serde_json::Value)>,
+) -> Result<Settings, Failure> {
     let sources = Sources { file: config, flags, ..Sources::from_process_env() };
-    let settings = load(&Settings::default(), &sources).map_err(|error| {
-        Failure::usage(error).hint("deploy/packshot.toml lists every setting with its default")
-    })?;
+    load(&Settings::default(), &sources).map_err(|error| {
+        Failure::usage(error).hint("deploy/scheduler.toml lists every setting with its default")
+    })
+}
+
+/// Reads the settings and starts logging: for commands without telemetry.
+pub fn settings(config: Option<&Path>, flags: Vec<(String, serde_json::Value)>) -> Result<Settings, Failure> {
+    let settings = read_settings(config, flags)?;
     packshot_service::logging::start(&settings.log.level, settings.log.format);
     Ok(settings)
+}
+
+/// Starts logging and telemetry of a command.
+pub fn telemetry(settings: &Settings) -> Telemetry {
+    telemetry_as("packshot", settings)
+}
+
+/// The same for a process that calls itself `name`.
+pub fn telemetry_as(name: &'static str, settings: &Settings) -> Telemetry {
+    let log = LogSettings { level: settings.log.level.clone(), format: settings.log.format };
+    telemetry::start(name, env!("CARGO_PKG_VERSION"), &log)
 }
 
 /// The flags of a catalog command as settings.
@@ -77,13 +99,21 @@ pub fn wanted(settings: &Settings) -> Result<manifest::Settings, Failure> {
         }
     }
     let wanted = &settings.policy;
-    for (name, value, range) in
-        [("policy.attempts_max", wanted.attempts_max, 1..=10), ("policy.edits_max", wanted.edits_max, 0..=10)]
-    {
+    let priority = settings.batch.priority;
+    for (name, value, range) in [
+        ("policy.attempts_max", u64::from(wanted.attempts_max), 1..=10),
+        ("policy.edits_max", u64::from(wanted.edits_max), 0..=10),
+        ("policy.faults_max", u64::from(wanted.faults_max), 1..=100),
+        ("policy.lease_s", wanted.lease_s, 1..=3_600),
+        ("batch.priority", u64::from(priority), 1..=u64::from(PRIORITY_MAX)),
+        ("submit.together", settings.submit.together as u64, 1..=256),
+    ] {
         if !range.contains(&value) {
             problems.push(format!("`{name}` is {value}; it goes from {} to {}", range.start(), range.end()));
         }
     }
+    let cost_max = settings.budget.cost_max().map_err(|bad| problems.push(bad)).unwrap_or_default();
+    let prices = settings.budget.prices().map_err(|bad| problems.push(bad)).unwrap_or_default();
     if !problems.is_empty() {
         return Err(Failure::usage(anyhow!("{}", problems.join("\n"))));
     }
@@ -101,11 +131,13 @@ pub fn wanted(settings: &Settings) -> Result<manifest::Settings, Failure> {
                 NeedsHuman::Partial => policy::NeedsHuman::Partial,
                 NeedsHuman::Hold => policy::NeedsHuman::Hold,
             },
+            faults_max: wanted.faults_max,
+            lease_ms: wanted.lease_s * 1_000,
             ..Policy::STANDARD
         },
-        priority: 10,
-        cost_max: None,
-        prices: BTreeMap::new(),
+        priority,
+        cost_max,
+        prices,
         options: BTreeMap::from([(OPTION_CONTRADICTION.to_owned(), contradiction.to_owned())]),
     })
 }

@@ -2,7 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod cluster;
+mod distributed;
+mod health;
+mod proxy;
+mod rabbitmq;
+mod redis;
 mod run;
+mod s3;
+mod samples;
+mod servers;
 mod shop;
+mod telemetry;
 mod tidy;
 mod tools;

@@ -3,10 +3,15 @@
 //! the accepted images of a SKU into one consistent set.
 
 pub mod assemble;
+pub mod bounded;
 pub mod edit;
 pub mod generate;
 pub mod inspect;
+pub mod process;
 pub mod refine;
 pub mod review;
+pub mod settings;
 pub mod subject;
+pub mod system;
+pub mod telemetry;
 pub mod work;

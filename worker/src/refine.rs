@@ -3,8 +3,11 @@
 
 use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use packshot_pipeline::facts::Facts;
-use packshot_pipeline::finding::{EditOp, Region, Review, Verdict};
+use packshot_pipeline::finding::{Axis, EditOp, Region, Review, Verdict};
 use packshot_pipeline::role::Role;
+use packshot_service::names;
+use tracing::field::Empty;
+use tracing::{Span, debug_span};
 
 use image::{GrayImage, Luma, RgbImage};
 use std::collections::BTreeMap;
@@ -44,11 +47,13 @@ pub fn refine(truth: Truth<'_>, role: Role, frame: Frame, edits_max: u32) -> Rev
     let mut best = ReviewedFrame { frame, review: first.review, heatmap: first.heatmap, edits: Vec::new() };
     for _ in 0..edits_max {
         let Verdict::Edit { op, region, why } = best.review.verdict.clone() else { break };
+        let step = debug_span!(names::EDIT, { names::EDIT_OP } = op.word(), { names::KEPT } = false).entered();
         let Some(edited) = edit_frame(&best.frame, op, region) else { break };
         let again = look(truth, role, &edited);
         if again.review.badness() >= best.review.badness() {
             break;
         }
+        step.record(names::KEPT, true);
         best.edits.push((op, why));
         best =
             ReviewedFrame { frame: edited, review: again.review, heatmap: again.heatmap, edits: best.edits };
@@ -57,6 +62,48 @@ pub fn refine(truth: Truth<'_>, role: Role, frame: Frame, edits_max: u32) -> Rev
 }
 
 fn look(truth: Truth<'_>, role: Role, frame: &Frame) -> Reviewed {
+    let step = debug_span!(
+        names::REVIEW,
+        { names::VERDICT } = Empty,
+        { names::COMPARABLE } = Empty,
+        { names::FAILED_AXES } = Empty,
+        { names::SCORE_SHAPE } = Empty,
+        { names::SCORE_COLOUR } = Empty,
+        { names::SCORE_MATERIAL } = Empty,
+        { names::SCORE_FEATURE } = Empty,
+        { names::SCORE_SCALE } = Empty,
+        { names::SCORE_CLAIM } = Empty,
+        { names::SCORE_QUALITY } = Empty,
+    );
+    let reviewed = step.in_scope(|| measure(truth, role, frame));
+    if !step.is_disabled() {
+        say(&step, &reviewed.review);
+    }
+    reviewed
+}
+
+/// What a review found, on its span.
+fn say(step: &Span, review: &Review) {
+    step.record(names::VERDICT, review.verdict.word());
+    step.record(names::COMPARABLE, review.comparable);
+    let failed: Vec<&str> =
+        review.axes.iter().filter(|axis| !axis.pass).map(|axis| axis.axis.word()).collect();
+    step.record(names::FAILED_AXES, failed.join(",").as_str());
+    for axis in &review.axes {
+        let name = match axis.axis {
+            Axis::Shape => names::SCORE_SHAPE,
+            Axis::Colour => names::SCORE_COLOUR,
+            Axis::Material => names::SCORE_MATERIAL,
+            Axis::Feature => names::SCORE_FEATURE,
+            Axis::Scale => names::SCORE_SCALE,
+            Axis::Claim => names::SCORE_CLAIM,
+            Axis::Quality => names::SCORE_QUALITY,
+        };
+        step.record(name, axis.score);
+    }
+}
+
+fn measure(truth: Truth<'_>, role: Role, frame: &Frame) -> Reviewed {
     review(&ReviewRequest {
         reference: truth.photo,
         cutout: truth.cutout,

@@ -1,11 +1,20 @@
 //! The command line: what can be asked, and which function answers.
 
 pub mod compare;
+pub mod control;
+pub mod doctor;
 pub mod edit;
+pub mod fetch;
 mod images;
 pub mod inspect;
 pub mod plan;
+pub mod rebuild;
+pub mod retry;
 pub mod run;
+pub mod serve;
+pub mod status;
+pub mod submit;
+pub mod watch;
 
 use std::path::PathBuf;
 
@@ -40,6 +49,30 @@ pub enum Command {
     Compare(CompareArgs),
     /// Apply one edit operation to an image
     Edit(EditArgs),
+    /// Hand a catalog to the workers of a cluster; the same command resumes
+    Submit(SubmitArgs),
+    /// Show how a batch stands, or list every batch
+    Status(StatusArgs),
+    /// Watch a batch until nothing more happens in it without a person
+    Watch(BatchArgs),
+    /// Hand out nothing more of a batch; what has begun goes on
+    Pause(ControlArgs),
+    /// Go on with a paused batch
+    Resume(ControlArgs),
+    /// Stop a batch for good
+    Cancel(ControlArgs),
+    /// Change the weight of a batch among those that are made at the same time
+    Priority(PriorityArgs),
+    /// Try again what failed, lacked money or was cancelled
+    Retry(RetryArgs),
+    /// Write the output folder of a batch, as `run` leaves it, from the object store alone
+    Fetch(FetchArgs),
+    /// Make the coordinator's documents anew from the object store
+    Rebuild(RebuildArgs),
+    /// Look at every outside system that the guarantees depend on
+    Doctor(DoctorArgs),
+    /// Run the scheduler of a cluster until it is told to stop
+    Serve(ServeArgs),
 }
 
 /// Which catalog, and what is wanted of it.
@@ -156,4 +189,128 @@ pub struct EditArgs {
     /// Where the result goes; its extension chooses the format (png, jpg, webp)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// Arguments of `submit`.
+#[derive(Args, Debug)]
+pub struct SubmitArgs {
+    /// The catalog.
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
+    /// Name of the batch [default: the catalog's file name and a digest of content and settings]
+    #[arg(long, value_name = "NAME")]
+    pub batch: Option<String>,
+    /// Weight among batches that are made at the same time, 1 to 100 [default: 10]
+    #[arg(long, value_name = "N")]
+    pub priority: Option<u32>,
+    /// The most that the batch may cost, in US dollars [default: no cap]
+    #[arg(long, value_name = "USD")]
+    pub cost_max: Option<String>,
+}
+
+/// Arguments of `status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Name of a batch; without it every batch is listed
+    pub batch: Option<String>,
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `watch`.
+#[derive(Args, Debug)]
+pub struct BatchArgs {
+    /// Name of the batch
+    pub batch: String,
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object a line whenever something has changed
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `pause`, `resume` and `cancel`.
+#[derive(Args, Debug)]
+pub struct ControlArgs {
+    /// Name of the batch
+    pub batch: String,
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `priority`.
+#[derive(Args, Debug)]
+pub struct PriorityArgs {
+    /// Name of the batch
+    pub batch: String,
+    /// The weight, 1 to 100; 10 is usual
+    #[arg(value_name = "N")]
+    pub priority: u32,
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `retry`.
+#[derive(Args, Debug)]
+pub struct RetryArgs {
+    /// Name of the batch
+    pub batch: String,
+    /// What failed, lacked money or was cancelled; the only choice today, so it must be said
+    #[arg(long, required = true)]
+    pub failed: bool,
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `fetch`.
+#[derive(Args, Debug)]
+pub struct FetchArgs {
+    /// Name of the batch
+    pub batch: String,
+    /// Output folder; what it holds already is not fetched again
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the summary as JSON to standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `rebuild`.
+#[derive(Args, Debug)]
+pub struct RebuildArgs {
+    /// Name of a batch; without it every batch that has not ended
+    pub batch: Option<String>,
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Settings file (TOML, YAML or JSON)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }

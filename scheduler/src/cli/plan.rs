@@ -32,7 +32,6 @@ pub async fn plan(arguments: &PlanArgs) -> Result<Exit, Failure> {
         objects: &objects,
         fetcher: &fetcher,
         images: &images,
-        workshop: &workshop,
         settings: &wanted,
         references_max: settings.limits.references_max,
     };
@@ -48,7 +47,7 @@ pub async fn plan(arguments: &PlanArgs) -> Result<Exit, Failure> {
             Err(bad) => plan.bad_row(&bad),
             Ok(product) => {
                 skus += 1;
-                let sku = prepare(around, product).await.map_err(Failure::environment)?;
+                let sku = prepare(around, &workshop, product).await.map_err(Failure::environment)?;
                 let cached = cached(standing.as_ref(), &sku).await?;
                 plan.sku(&sku, &cached);
             }

@@ -13,7 +13,8 @@ pub async fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
     if let Some(jobs) = arguments.jobs {
         flags.push(("work.jobs".to_owned(), json!(jobs)));
     }
-    let settings = session::settings(arguments.catalog.config.as_deref(), flags)?;
+    let settings = session::read_settings(arguments.catalog.config.as_deref(), flags)?;
+    let telemetry = session::telemetry(&settings);
     let request = RunRequest {
         catalog: arguments.catalog.catalog.clone(),
         images: arguments.catalog.images.clone(),
@@ -25,7 +26,7 @@ pub async fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
         fetch: session::fetch_limits(&settings),
         references_max: settings.limits.references_max,
     };
-    let (summary, exit) = run_catalog(request).await?;
+    let (summary, exit) = run_catalog(request, &telemetry).await?;
     if let Some(summary) = summary.filter(|_| arguments.catalog.json) {
         terminal::data(serde_json::to_string_pretty(&summary).map_err(Failure::environment)?);
     }

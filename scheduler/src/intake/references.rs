@@ -101,7 +101,7 @@ async fn put_one(
 
 /// Reads a file below `root`; links that lead out are refused again, as the file may have
 /// changed since the catalog was read.
-fn read_below(root: &Path, path: &Path) -> Result<Bytes, String> {
+pub(crate) fn read_below(root: &Path, path: &Path) -> Result<Bytes, String> {
     let full: PathBuf = root.join(path);
     let real = full.canonicalize().map_err(|error| format!("cannot read the file: {error}"))?;
     if !real.starts_with(root) {

@@ -14,7 +14,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 pub use html::{HtmlReport, Notice, NoticeKind, ReportHead};
-pub use results::{ResultRow, write_results};
+pub use results::{ResultRow, ResultsTable};
 pub use sku::{ReportExport, ReportFact, ReportFrame, ReportReference, ReportRole, ReportSku, ReportStatus};
 pub use summary::Summary;
 pub use thumbnail::{THUMBNAIL_SIDE_MAX, thumbnail};
@@ -53,5 +53,15 @@ impl WholeFile {
     fn finish(mut self) -> Result<(), ReportError> {
         let done = self.writer.flush().and_then(|()| self.writer.get_ref().sync_all());
         done.and_then(|()| std::fs::rename(&self.part, &self.path)).map_err(|source| self.failed(source))
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
     }
 }

@@ -1,5 +1,5 @@
 //! `results.csv`: the catalog's rows and columns as they came, with what became of each
-//! SKU beside them. The catalog is read again for it, so nothing of it is kept in memory.
+//! SKU beside them. Written row by row, so nothing of it is kept in memory.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,11 +7,9 @@ use std::path::Path;
 
 use packshot_pipeline::budget::MicroUsd;
 use packshot_pipeline::finding::{Finding, Severity};
-use packshot_pipeline::ids::Sku;
 use packshot_pipeline::role::Role;
 
 use super::{ReportError, ReportStatus, WholeFile};
-use crate::intake::Catalog;
 
 /// Characters of the findings cell; what a spreadsheet can hold and a person reads.
 const FINDINGS_CHARS_MAX: usize = 2_000;
@@ -37,63 +35,74 @@ pub struct ResultRow {
     pub source_types: Vec<String>,
 }
 
-/// Writes `results.csv` into `dir`: every row of `catalog`, which must be freshly opened,
-/// with the columns of `roles`. `result` is asked once per SKU.
-pub fn write_results(
-    dir: &Path,
-    catalog: Catalog,
-    roles: &[Role],
-    mut result: impl FnMut(&Sku) -> Option<ResultRow>,
-) -> Result<(), ReportError> {
-    let mut file = WholeFile::create(&dir.join("results.csv"))?;
-    let mut writer = csv::Writer::from_writer(&mut file.writer);
-    let written = write_all(&mut writer, catalog, roles, &mut result)
-        .and_then(|()| writer.flush().map_err(csv::Error::from));
-    drop(writer);
-    written.map_err(|error| file.failed(io::Error::from(error)))?;
-    file.finish()
-}
-
-fn write_all<W: io::Write>(
-    writer: &mut csv::Writer<W>,
-    catalog: Catalog,
-    roles: &[Role],
-    result: &mut impl FnMut(&Sku) -> Option<ResultRow>,
-) -> Result<(), csv::Error> {
-    let mut header = catalog.columns().to_vec();
-    let words = roles.iter().map(|role| role.word());
-    let added = ["status"].into_iter().chain(words).chain([
-        "verdict",
-        "findings",
-        "cost_usd",
-        "attempts",
-        "digital_source_type",
-    ]);
-    for name in added {
-        let name = free_name(&header, name);
-        header.push(name);
+impl ResultRow {
+    /// A SKU that nobody has begun with.
+    pub fn not_run() -> Self {
+        ResultRow { reason: "not run".to_owned(), ..ResultRow::default() }
     }
-    writer.write_record(&header)?;
-    for entry in catalog {
-        let added = match &entry.product {
-            Ok(product) => result(&product.sku).map_or_else(
-                || cells(roles, &ResultRow { reason: "not run".to_owned(), ..ResultRow::default() }),
-                |row| cells(roles, &row),
-            ),
-            Err(error) => {
-                let reason = match &error.hint {
-                    Some(hint) => format!("{error}; {hint}"),
-                    None => error.to_string(),
-                };
-                let status = Some(ReportStatus::BadRow);
-                cells(roles, &ResultRow { status, reason, ..ResultRow::default() })
-            }
-        };
-        for row in &entry.rows {
-            writer.write_record(row.cells.iter().chain(&added))?;
+
+    /// A row that is no product.
+    pub fn bad(reason: &str) -> Self {
+        ResultRow {
+            status: Some(ReportStatus::BadRow),
+            reason: reason.to_owned(),
+            ..ResultRow::default()
         }
     }
-    Ok(())
+}
+
+/// The table being written.
+#[derive(Debug)]
+pub struct ResultsTable {
+    writer: csv::Writer<WholeFile>,
+    path: std::path::PathBuf,
+    roles: Vec<Role>,
+}
+
+impl ResultsTable {
+    /// Begins `results.csv` in `dir`, with the catalog's columns and those of `roles`.
+    pub fn create(dir: &Path, columns: &[String], roles: &[Role]) -> Result<Self, ReportError> {
+        let path = dir.join("results.csv");
+        let writer = csv::Writer::from_writer(WholeFile::create(&path)?);
+        let mut table = Self { writer, path, roles: roles.to_vec() };
+        let mut header = columns.to_vec();
+        let words = roles.iter().map(|role| role.word());
+        let added = ["status"].into_iter().chain(words).chain([
+            "verdict",
+            "findings",
+            "cost_usd",
+            "attempts",
+            "digital_source_type",
+        ]);
+        for name in added {
+            let name = free_name(&header, name);
+            header.push(name);
+        }
+        table.record(&header)?;
+        Ok(table)
+    }
+
+    /// Adds the rows of one SKU, or of one bad row, with what became of it.
+    pub fn push(&mut self, rows: &[Vec<String>], result: &ResultRow) -> Result<(), ReportError> {
+        let added = cells(&self.roles, result);
+        for row in rows {
+            let whole: Vec<&String> = row.iter().chain(&added).collect();
+            self.record(&whole)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the table; only now does `results.csv` appear.
+    pub fn finish(self) -> Result<(), ReportError> {
+        let path = self.path;
+        let whole = self.writer.into_inner();
+        whole.map_err(|error| ReportError { path, source: error.into_error() })?.finish()
+    }
+
+    fn record<S: AsRef<[u8]>>(&mut self, cells: &[S]) -> Result<(), ReportError> {
+        let written = self.writer.write_record(cells);
+        written.map_err(|error| ReportError { path: self.path.clone(), source: io::Error::from(error) })
+    }
 }
 
 /// A column of ours never shares its name with one of the input.
@@ -139,27 +148,26 @@ mod tests {
     #[test]
     fn rows_come_back_unchanged_with_results_beside_them() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("c.csv");
-        for image in ["a.jpg", "a2.jpg"] {
-            std::fs::write(dir.path().join(image), b"x").unwrap();
-        }
-        let text =
-            "sku;Status;image;note\na;on;a.jpg;=1+1\na;on;a2.jpg;\"x;\ny\"\n;on;a.jpg;\nc;on;a.jpg;c\n";
-        std::fs::write(&path, text).unwrap();
-        let catalog = Catalog::open(&path, None).unwrap();
-        write_results(dir.path(), catalog, &[Role::Main, Role::Ad], |sku| {
-            (sku.as_str() == "a").then(|| ResultRow {
-                status: Some(ReportStatus::NeedsHuman),
-                reason: "=HYPERLINK(\"x\")".to_owned(),
-                files: [(Role::Main, "sets/a/amazon/a.MAIN.jpg".to_owned())].into(),
-                verdict: "human".to_owned(),
-                cost: MicroUsd(40_000),
-                attempts: 2,
-                source_types: vec!["compositeCapture".to_owned()],
-                ..ResultRow::default()
-            })
-        })
-        .unwrap();
+        let texts = |cells: &[&str]| -> Vec<String> { cells.iter().map(|cell| (*cell).to_owned()).collect() };
+        let columns = texts(&["sku", "Status", "image", "note"]);
+        let mut table = ResultsTable::create(dir.path(), &columns, &[Role::Main, Role::Ad]).unwrap();
+        let row = ResultRow {
+            status: Some(ReportStatus::NeedsHuman),
+            reason: "=HYPERLINK(\"x\")".to_owned(),
+            files: [(Role::Main, "sets/a/amazon/a.MAIN.jpg".to_owned())].into(),
+            verdict: "human".to_owned(),
+            cost: MicroUsd(40_000),
+            attempts: 2,
+            source_types: vec!["compositeCapture".to_owned()],
+            ..ResultRow::default()
+        };
+        let two = [texts(&["a", "on", "a.jpg", "=1+1"]), texts(&["a", "on", "a2.jpg", "x;\ny"])];
+        table.push(&two, &row).unwrap();
+        let bad = ResultRow::bad("line 5, column sku: the SKU is empty");
+        table.push(&[texts(&["", "on", "a.jpg", ""])], &bad).unwrap();
+        table.push(&[texts(&["c", "on", "a.jpg", "c"])], &ResultRow::not_run()).unwrap();
+        assert!(!dir.path().join("results.csv").exists(), "appears only when it is whole");
+        table.finish().unwrap();
         let mut reader = csv::Reader::from_path(dir.path().join("results.csv")).unwrap();
         let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
         let expected = [

@@ -5,12 +5,6 @@
 //! contradictions and weak photos are said before anything is made), make everything that
 //! is due, and write the output folder from what is committed.
 
-mod intake;
-mod outcome;
-mod output;
-mod page;
-mod progress;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,28 +13,31 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use packshot_adapters::directory::DirectoryObjects;
 use packshot_pipeline::ids::{BatchId, Digest};
-use packshot_pipeline::manifest::{Batch, MANIFEST_SCHEMA, Settings, Submitted};
+use packshot_pipeline::manifest::{Batch, MANIFEST_SCHEMA, Settings};
 use packshot_pipeline::pool::Pool;
 use packshot_pipeline::state::Incarnation;
 use packshot_runtime::clock::{Clock, MonotonicClock};
 use packshot_runtime::consume::{self, Stop};
 use packshot_runtime::dispatch::{DispatchSettings, Dispatcher};
 use packshot_runtime::drive::Driver;
-use packshot_runtime::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator};
-use packshot_runtime::port::{Broker, Coordinator, Objects};
-use packshot_runtime::store::Store;
+use packshot_runtime::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator, MemoryLedger};
+use packshot_runtime::port::Objects;
+use packshot_runtime::ports::Ports;
 use packshot_runtime::submit::open_batch;
 use packshot_runtime::sweep::{SweepSettings, Sweeper};
 use packshot_runtime::watch::{Watched, until_settled};
 use packshot_service::lifecycle::Shutdown;
+use packshot_service::telemetry::Telemetry;
+use packshot_worker::telemetry::{GAUGES_MS, Instruments};
 use packshot_worker::work::{Workshop, WorkshopLimits};
 
 use crate::exit::{Exit, Failure};
 use crate::intake::fetch::FetchLimits;
+use crate::output::{Masters, Source};
+use crate::progress::Progress;
 use crate::report::Summary;
-use crate::terminal;
-
-use progress::Progress;
+use crate::submission::{Submission, take_in};
+use crate::{output, terminal};
 
 /// What a run is asked to do.
 #[derive(Debug)]
@@ -66,49 +63,64 @@ pub struct RunRequest {
 }
 
 struct Parts {
-    objects: Arc<dyn Objects>,
-    coordinator: Arc<dyn Coordinator>,
-    broker: Arc<dyn Broker>,
-    clock: Arc<dyn Clock>,
+    ports: Ports,
     workshop: Arc<Workshop>,
+    instruments: Instruments,
 }
 
 /// Runs a catalog to the end, or until a signal.
-pub async fn run(request: RunRequest) -> Result<(Option<Summary>, Exit), Failure> {
+pub async fn run(
+    request: RunRequest,
+    telemetry: &Telemetry,
+) -> Result<(Option<Summary>, Exit), Failure> {
     let started = Instant::now();
     let catalog = crate::session::open_catalog(&request.catalog, request.images.as_deref())?;
     let _only_one = lock(&request.out)?;
-    let parts = parts(&request)?;
-    let header = header(&request, parts.clock.now_ms())?;
+    let parts = parts(&request, telemetry)?;
+    let ports = &parts.ports;
+    let header = header(&request, ports.clock.now_ms())?;
     let shutdown = Shutdown::on_signals().map_err(Failure::environment)?;
-    let mut progress = Progress::start(&catalog.describe());
+    let mut progress = Progress::start(&catalog.describe(), "inspecting references");
 
-    let store = Store::new(&*parts.objects, &*parts.clock);
-    store.write_batch(&header).await.map_err(environment)?;
-    open_batch(&*parts.coordinator, &header).await.map_err(Failure::environment)?;
-    let taken = intake::take_in(&request, &parts, &header, catalog, &shutdown, &mut progress).await?;
-    if !shutdown.soft.is_cancelled() {
-        store
-            .write_submitted(&header.batch, &Submitted { skus: taken.skus, jobs: taken.jobs })
-            .await
-            .map_err(environment)?;
-    }
-
-    let finished = make(&request, &parts, &header, taken.skus, &shutdown, &mut progress).await?;
+    ports.store().write_batch(&header).await.map_err(environment)?;
+    open_batch(ports, &header).await.map_err(Failure::environment)?;
+    let submission = Submission {
+        catalog: &request.catalog,
+        images: request.images.as_deref(),
+        limit: request.limit,
+        fetch: request.fetch.clone(),
+        references_max: request.references_max,
+        together: request.workshop.jobs.max(1) + 1,
+        workshop: Some(&parts.workshop),
+        resumes: false,
+        creates_documents: true,
+    };
+    let taken = take_in(&submission, ports, &parts.instruments, &header, catalog, &shutdown.soft, &mut progress).await?;
+    let finished = match taken {
+        Some(taken) => make(&request, &parts, &header, taken.skus, &shutdown, &mut progress).await?,
+        None => false,
+    };
     progress.finish();
     if !finished {
         terminal::note("stopped; the same command goes on from here");
         return Ok((None, Exit::Interrupted));
     }
-    let summary = output::write(&request, &parts, &header, &taken, started).await?;
+    let source = Source {
+        objects: &*ports.objects,
+        clock: &*ports.clock,
+        header: &header,
+        documents: Some(&*ports.coordinator),
+        masters: Masters::Stand,
+    };
+    let (summary, _) = output::write(&request.out, source, started.elapsed().as_secs_f64()).await?;
     let exit = if is_complete(&summary) { Exit::Complete } else { Exit::Attention };
-    say(&request.out, &summary, taken.bad_rows);
+    say(&request.out, &summary);
     Ok((Some(summary), exit))
 }
 
 /// Two runs into one folder would not harm each other's results, but would fight for the
 /// report; the second one is refused.
-fn lock(out: &Path) -> Result<std::fs::File, Failure> {
+pub(crate) fn lock(out: &Path) -> Result<std::fs::File, Failure> {
     let open = || -> std::io::Result<std::fs::File> {
         std::fs::create_dir_all(out)?;
         std::fs::File::options().create(true).truncate(false).write(true).open(out.join(".lock"))
@@ -128,15 +140,22 @@ fn lock(out: &Path) -> Result<std::fs::File, Failure> {
     }
 }
 
-fn parts(request: &RunRequest) -> Result<Parts, Failure> {
-    let objects = DirectoryObjects::open(&request.out.join("store")).map_err(environment)?;
+fn parts(request: &RunRequest, telemetry: &Telemetry) -> Result<Parts, Failure> {
+    let directory = DirectoryObjects::open(&request.out.join("store")).map_err(environment)?;
+    let objects: Arc<dyn Objects> = Arc::new(directory);
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+    let instruments = Instruments::new(telemetry, Arc::clone(&objects), Arc::clone(&clock), "memory");
+    let coordinator = MemoryCoordinator::new(Incarnation(clock.now_ms()));
     Ok(Parts {
-        objects: Arc::new(objects),
-        coordinator: Arc::new(MemoryCoordinator::new(Incarnation(clock.now_ms()))),
-        broker: Arc::new(MemoryBroker::new(BrokerLimits::STANDARD)),
         workshop: Arc::new(Workshop::new(request.workshop)),
-        clock,
+        ports: instruments.ports(Ports {
+            objects,
+            coordinator: Arc::new(coordinator),
+            ledger: Arc::new(MemoryLedger::new()),
+            broker: Arc::new(MemoryBroker::new(BrokerLimits::STANDARD)),
+            clock,
+        }),
+        instruments,
     })
 }
 
@@ -179,31 +198,24 @@ async fn make(
     // A small window keeps the jobs of a SKU close together, so that its photos are decoded
     // once.
     let windows = BTreeMap::from(pools.map(|pool| (pool, jobs as u64 * 2)));
-    let dispatcher = Dispatcher::new(
-        Arc::clone(&parts.coordinator),
-        Arc::clone(&parts.broker),
-        Arc::clone(&parts.clock),
-        DispatchSettings { windows, idle_ms: 200 },
-    );
-    let sweeper = Sweeper::new(
-        Arc::clone(&parts.coordinator),
-        Arc::clone(&parts.objects),
-        Arc::clone(&parts.clock),
-        SweepSettings { every_ms: 5_000, silent_ms: 600_000 },
-    );
-    let driver = Arc::new(Driver::new(
-        Arc::clone(&parts.coordinator),
-        Arc::clone(&parts.objects),
-        Arc::clone(&parts.clock),
-        Arc::clone(&parts.workshop) as Arc<dyn packshot_runtime::work::Work>,
-        parts.clock.now_ms(),
-    ));
+    let (ports, instruments) = (&parts.ports, &parts.instruments);
+    let dispatcher = Dispatcher::new(ports.clone(), DispatchSettings { windows, idle_ms: 200 });
+    let sweeping = SweepSettings { every_ms: 5_000, silent_ms: 600_000 };
+    let sweeper = Sweeper::new(ports.clone(), sweeping).observed_by(instruments.observer());
+    let work = instruments.work(Arc::clone(&parts.workshop) as Arc<dyn packshot_runtime::work::Work>);
+    let driver = Driver::new(ports.clone(), work, ports.clock.now_ms());
+    let driver = Arc::new(driver.observed_by(instruments.observer()));
     let background = stop.soft.child_token();
     let dispatching = tokio::spawn(dispatcher.run(background.clone()));
     let sweeping = tokio::spawn(sweeper.run(background.clone()));
+    let gauging = {
+        let (instruments, stop) = (parts.instruments.clone(), background.clone());
+        let (coordinator, clock) = (Arc::clone(&ports.coordinator), Arc::clone(&ports.clock));
+        tokio::spawn(async move { instruments.watch_gauges(&*coordinator, &*clock, GAUGES_MS, &stop).await })
+    };
     let consuming: Vec<_> = pools
         .map(|pool| {
-            let (broker, clock) = (Arc::clone(&parts.broker), Arc::clone(&parts.clock));
+            let (broker, clock) = (Arc::clone(&ports.broker), Arc::clone(&ports.clock));
             let (driver, stop) =
                 (Arc::clone(&driver), Stop { soft: background.clone(), hard: stop.hard.clone() });
             tokio::spawn(async move {
@@ -212,12 +224,12 @@ async fn make(
         })
         .into();
     let watched =
-        until_settled(&*parts.coordinator, &*parts.clock, &header.batch, skus, &stop.soft, |tally, _news| {
+        until_settled(&*ports.coordinator, &*ports.clock, &header.batch, skus, &stop.soft, |tally, _news| {
             progress.made(tally);
         })
         .await;
     background.cancel();
-    for task in consuming.into_iter().chain([dispatching, sweeping]) {
+    for task in consuming.into_iter().chain([dispatching, sweeping, gauging]) {
         task.await.map_err(Failure::environment)?;
     }
     match watched.map_err(Failure::environment)? {
@@ -232,23 +244,24 @@ fn environment(error: impl Into<anyhow::Error>) -> Failure {
         .hint("make room or permissions right, then run the same command: it goes on from here")
 }
 
-fn say(out: &Path, summary: &Summary, bad_rows: u64) {
+fn say(out: &Path, summary: &Summary) {
     if summary.jobs > 0 && summary.cached == summary.jobs {
         terminal::note("nothing to make: every image of this catalog stands already");
     }
     terminal::note(sentence(summary));
-    if bad_rows > 0 {
+    if summary.bad_rows > 0 {
+        let bad_rows = summary.bad_rows;
         terminal::note(format!("{bad_rows} rows of the catalog could not be used; they are named above"));
     }
     terminal::note(format!("report: {}", out.join("report.html").display()));
 }
 
 /// Whether nothing needs a person: what was skipped for a good reason does not.
-fn is_complete(summary: &Summary) -> bool {
+pub(crate) fn is_complete(summary: &Summary) -> bool {
     summary.bad_rows + summary.weak_references + summary.needs_human + summary.failed == 0
 }
 
-fn sentence(summary: &Summary) -> String {
+pub(crate) fn sentence(summary: &Summary) -> String {
     let mut parts = vec![format!("{} images accepted", summary.accepted)];
     let more = [
         (summary.cached, "stood already"),

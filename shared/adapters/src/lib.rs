@@ -1,3 +1,7 @@
-//! Adapters of Packshot's ports to outside systems: one file each, none knows another.
+//! Adapters of Packshot's ports to outside systems: one module each, none knows another.
 
 pub mod directory;
+pub mod rabbitmq;
+pub mod redis;
+pub mod s3;
+pub mod secret;

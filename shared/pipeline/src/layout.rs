@@ -23,6 +23,26 @@ pub fn submitted(batch: &BatchId) -> String {
     format!("batches/{batch}/submitted.json")
 }
 
+/// How the operators want a batch to be handed out: priority, paused, cancelled.
+pub fn control(batch: &BatchId) -> String {
+    format!("batches/{batch}/control.json")
+}
+
+/// Whether nothing more happens in a batch without a person.
+pub fn closed(batch: &BatchId) -> String {
+    format!("batches/{batch}/closed.json")
+}
+
+/// What the catalog of a batch is called and which columns it has.
+pub fn catalog(batch: &BatchId) -> String {
+    format!("batches/{batch}/catalog.json")
+}
+
+/// The `n`th page of the catalog's rows, from 0.
+pub fn catalog_page(batch: &BatchId, n: u64) -> String {
+    format!("batches/{batch}/rows/{n:06}.json")
+}
+
 /// THE commit marker of a job.
 pub fn result(key: &JobKey) -> String {
     format!("results/{key}.json")
@@ -68,9 +88,14 @@ pub fn set_current(sku: &Sku) -> String {
     format!("sets/{}/current/", sku.slug())
 }
 
+/// What the names of all pointers of one batch to sets of `sku` begin with.
+pub fn set_pointers(sku: &Sku, created_ms: u64, batch: &BatchId) -> String {
+    format!("sets/{}/current/{created_ms:015}-{batch}-", sku.slug())
+}
+
 /// The pointer that a batch's set of some generation is finished. Pointers are only ever
 /// added and their names are ordered, so "move current unless a newer one stands" needs
 /// no compare-and-set: the largest name is current.
 pub fn set_pointer(sku: &Sku, created_ms: u64, batch: &BatchId, generation: u64) -> String {
-    format!("sets/{}/current/{created_ms:015}-{batch}-{generation:015}.json", sku.slug())
+    format!("{}{generation:015}.json", set_pointers(sku, created_ms, batch))
 }

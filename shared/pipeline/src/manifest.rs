@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::MicroUsd;
 use crate::catalog::{Product, Reference};
-use crate::ids::{BatchId, Digest};
+use crate::ids::{BatchId, Digest, Sku};
 use crate::job_key::JobKey;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::role::Role;
+use crate::tally::Tally;
 
 /// Version of the manifest's form; a reader refuses a newer one.
 pub const MANIFEST_SCHEMA: u32 = 1;
@@ -86,4 +87,54 @@ pub struct Submitted {
     pub skus: u64,
     /// Jobs in them, sets not counted.
     pub jobs: u64,
+}
+
+/// What the catalog was: `batches/<batch>/catalog.json`. With its pages, a report can repeat
+/// the rows without the file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CatalogHead {
+    /// [`MANIFEST_SCHEMA`] of the writer.
+    pub schema: u32,
+    /// File name, without its folder.
+    pub name: String,
+    /// Column names as the file has them.
+    pub columns: Vec<String>,
+}
+
+/// Some of the catalog's rows, in its order: `batches/<batch>/rows/<n>.json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CatalogPage {
+    /// [`MANIFEST_SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Products and bad rows.
+    pub entries: Vec<CatalogEntry>,
+}
+
+/// One product or bad row of the catalog.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CatalogEntry {
+    /// Its rows, one cell per column.
+    pub rows: Vec<Vec<String>>,
+    /// The product's SKU; `None` for a row that is no product.
+    pub sku: Option<Sku>,
+    /// Why it is no product, and what to do about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problem: String,
+    /// What is odd about the rows, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Whether a batch has come to rest: `batches/<batch>/closed.json`. Not a commit marker: a
+/// retry or a person's decision opens the batch again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Closed {
+    /// [`MANIFEST_SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Whether nothing more happens without a person.
+    pub closed: bool,
+    /// When that was seen, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The totals then.
+    pub tally: Tally,
 }

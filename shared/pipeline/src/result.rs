@@ -233,6 +233,10 @@ pub struct SetResult {
     pub findings: Vec<Finding>,
     /// What a reader of the report should know, one sentence each.
     pub notes: Vec<String>,
+    /// Why roles have no image in it. What the world prevented leaves no result, so this is
+    /// where a report finds it when the coordinator has forgotten the batch.
+    #[serde(default)]
+    pub absent: BTreeMap<Role, String>,
 }
 
 impl SetResult {

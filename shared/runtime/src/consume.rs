@@ -6,11 +6,11 @@ use std::sync::Arc;
 use packshot_pipeline::pool::Pool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 
 use crate::clock::Clock;
 use crate::drive::{Driven, Driver};
-use crate::port::{Acked, Broker, BrokerError, Delivery, Message};
+use crate::port::{Acked, Broker, BrokerError, Delivery, Message, Receipt, Step};
 
 /// The wait before a broken subscription is made anew, in milliseconds; doubles.
 const AGAIN_MS_MIN: u64 = 250;
@@ -77,27 +77,36 @@ async fn subscribed(
             delivery = consumer.next(), if jobs.len() < limit => {
                 let delivery = delivery?;
                 *again_ms = AGAIN_MS_MIN;
-                jobs.spawn(handle(Arc::clone(driver), delivery, stop.hard.clone()));
+                jobs.spawn(handle(Arc::clone(driver), pool, delivery, stop.hard.clone()));
             }
         }
     }
 }
 
 /// Drives one delivery and ends it, as the very last thing.
-async fn handle(driver: Arc<Driver>, delivery: Delivery, hard: CancellationToken) {
-    let driven = match Message::parse(&delivery.body) {
-        Ok(message) => driver.drive(&message, &hard).await,
-        Err(reason) => Driven::Dead { reason },
-    };
+async fn handle(driver: Arc<Driver>, pool: Pool, delivery: Delivery, hard: CancellationToken) {
+    let Delivery { body, headers, redelivered, receipt } = delivery;
+    match Message::parse(&body) {
+        Ok(message) => {
+            let step = Step::Process { pool, message: &message, headers: &headers, redelivered };
+            let span = driver.observer().begin(step);
+            let handled = async { end(receipt, driver.drive(&message, &hard).await).await };
+            handled.instrument(span).await;
+        }
+        Err(reason) => end(receipt, Driven::Dead { reason }).await,
+    }
+}
+
+async fn end(receipt: Box<dyn Receipt>, driven: Driven) {
     let ended = match driven {
         Driven::Done(what) => {
             debug!(what, "job message done");
-            delivery.receipt.ack().await
+            receipt.ack().await
         }
-        Driven::Again { delay_ms } => delivery.receipt.retry(delay_ms).await,
+        Driven::Again { delay_ms } => receipt.retry(delay_ms).await,
         Driven::Dead { reason } => {
             warn!(reason, "a dead letter");
-            delivery.receipt.dead_letter(&reason).await
+            receipt.dead_letter(&reason).await
         }
     };
     match ended {

@@ -1,5 +1,7 @@
 //! Handing ready work to the broker: a bounded window per pool, shared among the open
-//! batches by deficit round robin (Shreedhar and Varghese, 1995) weighted by priority.
+//! batches by deficit round robin (Shreedhar and Varghese, 1995) weighted by priority: as
+//! every message weighs the same, a turn is as many messages as the batch's priority, and a
+//! turn that the window cut short goes on when there is room again.
 //! What is not in the window stays in the coordinator, so pause, cancel and priority act
 //! at once.
 
@@ -12,8 +14,16 @@ use packshot_pipeline::pool::Pool;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::clock::Clock;
-use crate::port::{BatchControl, Broker, Coordinator, CoordinatorError, Message, Running};
+use crate::port::{BatchControl, CoordinatorError, Message, Running};
+use crate::ports::Ports;
+
+/// Messages handed to the broker in one go.
+const SEND_MAX: usize = 1_000;
+
+/// The rest between two rounds, so that a busy system is not asked more than served.
+const REST_MS: u64 = 5;
+/// The rest after a round that the coordinator cut short.
+const FAULT_MS: u64 = 1_000;
 
 /// How a dispatcher behaves.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,57 +38,53 @@ pub struct DispatchSettings {
 
 /// Fills the windows. Several may run at a time: then some messages are sent twice.
 pub struct Dispatcher {
-    coordinator: Arc<dyn Coordinator>,
-    broker: Arc<dyn Broker>,
-    clock: Arc<dyn Clock>,
+    ports: Ports,
     settings: DispatchSettings,
-    shares: BTreeMap<Pool, Shares>,
+    turns: BTreeMap<Pool, Turns>,
 }
 
-/// Whose turn it is in one pool, and what each batch is owed.
+/// Whose turn it is in one pool, and how many messages of it are left.
 #[derive(Debug, Default)]
-struct Shares {
-    last_served: Option<BatchId>,
-    deficits: BTreeMap<BatchId, u64>,
+struct Turns {
+    turn: Option<(BatchId, usize)>,
 }
 
 impl Dispatcher {
     /// A dispatcher that has not served anybody yet.
-    pub fn new(
-        coordinator: Arc<dyn Coordinator>,
-        broker: Arc<dyn Broker>,
-        clock: Arc<dyn Clock>,
-        settings: DispatchSettings,
-    ) -> Self {
-        Self { coordinator, broker, clock, settings, shares: BTreeMap::new() }
+    pub fn new(ports: Ports, settings: DispatchSettings) -> Self {
+        Self { ports, settings, turns: BTreeMap::new() }
     }
 
     /// Dispatches until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut seen = 0;
-        let coordinator = Arc::clone(&self.coordinator);
-        let clock = Arc::clone(&self.clock);
+        let coordinator = Arc::clone(&self.ports.coordinator);
+        let clock = Arc::clone(&self.ports.clock);
         loop {
-            let rest_ms = match self.round().await {
-                Ok(0) => self.settings.idle_ms,
-                Ok(_) => 0,
-                Err(error) => {
-                    warn!(%error, "could not dispatch; trying again");
-                    self.settings.idle_ms.max(1_000)
-                }
-            };
+            let round = self.round().await;
+            if let Err(error) = &round {
+                warn!(%error, "could not dispatch; trying again");
+            }
+            let rest_ms = if round.is_err() { FAULT_MS } else { REST_MS };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                now = coordinator.changed(seen) => seen = now,
                 () = clock.sleep(rest_ms) => {}
+            }
+            if round.is_ok_and(|sent| sent == 0) {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    now = coordinator.changed(seen) => seen = now,
+                    () = clock.sleep(self.settings.idle_ms) => {}
+                }
             }
         }
     }
 
     /// Fills every window once; returns how many messages were sent.
     pub async fn round(&mut self) -> Result<u64, CoordinatorError> {
-        let batches = self.coordinator.batches().await?;
+        let batches = self.ports.coordinator.batches().await?;
         let open: Vec<BatchControl> =
             batches.into_iter().filter(|control| control.running == Running::Yes).collect();
         let mut sent = 0;
@@ -97,7 +103,7 @@ impl Dispatcher {
         let mut outstanding = 0;
         let mut with_work = Vec::new();
         for control in open {
-            let depth = self.coordinator.depth(&control.batch, pool).await?;
+            let depth = self.ports.coordinator.depth(&control.batch, pool).await?;
             outstanding += depth.dispatched;
             if depth.ready > 0 {
                 with_work.push(control);
@@ -107,24 +113,25 @@ impl Dispatcher {
         if free == 0 || with_work.is_empty() {
             return Ok(0);
         }
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.ports.clock.now_ms();
         let mut queues = Vec::new();
         for control in with_work {
-            let slots = self.coordinator.ready(&control.batch, pool, now_ms, free).await?;
+            let slots = self.ports.coordinator.ready(&control.batch, pool, now_ms, free).await?;
             queues.push((control, slots));
         }
-        let shares = self.shares.entry(pool).or_default();
+        let chosen = self.turns.entry(pool).or_default().take(queues, free);
         let mut sent = 0;
-        for (batch, slots) in shares.take(queues, free) {
-            sent += self.send(&batch, pool, slots).await?;
+        for some in chosen.chunks(SEND_MAX) {
+            sent += self.send(pool, some).await?;
         }
         Ok(sent)
     }
 
-    async fn send(&self, batch: &BatchId, pool: Pool, slots: Vec<Slot>) -> Result<u64, CoordinatorError> {
+    /// Publishes slots in their order, and takes those that are confirmed out of the ready ones.
+    async fn send(&self, pool: Pool, slots: &[(BatchId, Slot)]) -> Result<u64, CoordinatorError> {
         let messages: Vec<_> = slots
             .iter()
-            .map(|slot| {
+            .map(|(batch, slot)| {
                 let message = Message {
                     schema: Message::SCHEMA,
                     batch: batch.clone(),
@@ -135,49 +142,134 @@ impl Dispatcher {
                 (message, BTreeMap::new())
             })
             .collect();
-        let results = self.broker.publish(pool, &messages).await;
-        let mut sent = Vec::new();
-        for (slot, result) in slots.into_iter().zip(results) {
+        let results = self.ports.broker.publish(pool, &messages).await;
+        let mut sent: BTreeMap<&BatchId, Vec<Slot>> = BTreeMap::new();
+        for ((batch, slot), result) in slots.iter().zip(results) {
             match result {
-                Ok(()) => sent.push(slot),
+                Ok(()) => sent.entry(batch).or_default().push(slot.clone()),
                 // It stays ready and is sent again; if it was stored, it comes twice.
                 Err(error) => warn!(%error, pool = pool.word(), "a message was not confirmed"),
             }
         }
-        self.coordinator.mark_dispatched(batch, pool, &sent, self.clock.now_ms()).await?;
-        Ok(sent.len() as u64)
+        let now_ms = self.ports.clock.now_ms();
+        for (batch, slots) in &sent {
+            self.ports.coordinator.mark_dispatched(batch, pool, slots, now_ms).await?;
+        }
+        Ok(sent.values().map(|slots| slots.len() as u64).sum())
     }
 }
 
-impl Shares {
-    /// Chooses up to `free` slots: in turns, each turn as many as the batch's priority, what
-    /// could not be taken for lack of room is owed to the batch next time.
-    fn take(&mut self, queues: Vec<(&BatchControl, Vec<Slot>)>, free: usize) -> BTreeMap<BatchId, Vec<Slot>> {
-        let mut free = free as u64;
-        let mut queues: Vec<(&BatchControl, std::vec::IntoIter<Slot>)> =
-            queues.into_iter().map(|(control, slots)| (control, slots.into_iter())).collect();
-        self.deficits.retain(|batch, _| queues.iter().any(|(control, _)| control.batch == *batch));
-        let first = queues
-            .iter()
-            .position(|(control, _)| self.last_served.as_ref().is_none_or(|last| control.batch > *last));
-        queues.rotate_left(first.unwrap_or(0));
-        let mut taken: BTreeMap<BatchId, Vec<Slot>> = BTreeMap::new();
-        while free > 0 && queues.iter().any(|(_, slots)| slots.len() > 0) {
-            for (control, slots) in &mut queues {
-                if slots.len() == 0 || free == 0 {
-                    continue;
-                }
-                let owed = self.deficits.entry(control.batch.clone()).or_insert(0);
-                *owed = owed.saturating_add(u64::from(control.priority.max(1)));
-                let now = (*owed).min(free);
-                let before = slots.len() as u64;
-                taken.entry(control.batch.clone()).or_default().extend(slots.by_ref().take(now as usize));
-                let got = before - slots.len() as u64;
-                *owed = if slots.len() == 0 { 0 } else { *owed - got };
-                free -= got;
-                self.last_served = Some(control.batch.clone());
+impl Turns {
+    /// Chooses up to `free` slots of `queues` (in the order of their batches' names), turn by
+    /// turn. A batch whose queue runs empty loses the rest of its turn; one that gave `free`
+    /// slots may have more of them.
+    fn take(&mut self, queues: Vec<(&BatchControl, Vec<Slot>)>, free: usize) -> Vec<(BatchId, Slot)> {
+        let mut queues: Vec<(&BatchControl, std::vec::IntoIter<Slot>)> = queues
+            .into_iter()
+            .map(|(control, slots)| (control, slots.into_iter()))
+            .filter(|(_, slots)| slots.len() > 0)
+            .collect();
+        let mut chosen = Vec::new();
+        while chosen.len() < free && !queues.is_empty() {
+            let (at, left) = self.next(&queues);
+            let (control, slots) = &mut queues[at];
+            let room = (free - chosen.len()).min(left);
+            let before = slots.len();
+            chosen.extend(slots.by_ref().take(room).map(|slot| (control.batch.clone(), slot)));
+            self.turn = Some((control.batch.clone(), left - (before - slots.len())));
+            if slots.len() == 0 && chosen.len() < free {
+                self.turn = Some((control.batch.clone(), 0));
+                queues.remove(at);
             }
         }
-        taken
+        chosen
+    }
+
+    /// The queue whose turn it is, and how much of the turn is left.
+    fn next(&self, queues: &[(&BatchControl, std::vec::IntoIter<Slot>)]) -> (usize, usize) {
+        let whole = |at: usize| (at, queues[at].0.priority.max(1) as usize);
+        let Some((last, left)) = &self.turn else { return whole(0) };
+        match queues.iter().position(|(control, _)| control.batch >= *last) {
+            Some(at) if queues[at].0.batch == *last && *left > 0 => {
+                let (at, turn) = whole(at);
+                (at, turn.min(*left))
+            }
+            Some(at) if queues[at].0.batch == *last => whole((at + 1) % queues.len()),
+            Some(at) => whole(at),
+            None => whole(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use packshot_pipeline::ids::Sku;
+    use packshot_pipeline::role::Role;
+    use packshot_pipeline::state::Target;
+
+    use super::*;
+
+    fn control(name: &str, priority: u32) -> BatchControl {
+        BatchControl { batch: BatchId::new(name).unwrap(), priority, running: Running::Yes }
+    }
+
+    fn slots(count: usize) -> Vec<Slot> {
+        let slot = |n: usize| Slot {
+            sku: Sku::new(&format!("s{n:05}")).unwrap(),
+            target: Target::Role(Role::Main),
+            number: 1,
+        };
+        (0..count).map(slot).collect()
+    }
+
+    /// How many of each batch are among `rounds` rounds of `free` places each, while nobody
+    /// runs out of work.
+    fn served(turns: &mut Turns, batches: &[BatchControl], free: usize, rounds: usize) -> Vec<usize> {
+        let mut counts = vec![0; batches.len()];
+        for _ in 0..rounds {
+            let queues = batches.iter().map(|control| (control, slots(free))).collect();
+            for (batch, _) in turns.take(queues, free) {
+                counts[batches.iter().position(|control| control.batch == batch).unwrap()] += 1;
+            }
+        }
+        counts
+    }
+
+    #[test]
+    fn shares_follow_priority_however_small_the_window() {
+        let batches = [control("a", 10), control("b", 30), control("c", 1)];
+        for (free, rounds) in [(1, 410), (3, 410), (41, 10), (1_000, 41)] {
+            let counts = served(&mut Turns::default(), &batches, free, rounds);
+            let total = (free * rounds) as f64;
+            for (count, share) in counts.iter().zip([10.0, 30.0, 1.0]) {
+                let expected = total * share / 41.0;
+                assert!(
+                    (*count as f64 - expected).abs() <= 31.0,
+                    "{free} places, {rounds} rounds: {counts:?}, expected {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_one_turn_at_most() {
+        let (crowd, urgent) = (control("a-crowd", 10), control("urgent", 10));
+        let mut turns = Turns::default();
+        let _alone = turns.take(vec![(&crowd, slots(64))], 64);
+        let chosen = turns.take(vec![(&crowd, slots(64)), (&urgent, slots(20))], 64);
+        let first = chosen.iter().position(|(batch, _)| *batch == urgent.batch).unwrap();
+        assert!(first <= 10, "the newcomer came after {first} others");
+        let all = chosen.iter().filter(|(batch, _)| *batch == urgent.batch).count();
+        assert_eq!(all, 20, "a short queue is served whole");
+    }
+
+    #[test]
+    fn a_queue_that_runs_empty_leaves_its_turn_to_the_others() {
+        let (a, b) = (control("a", 100), control("b", 1));
+        let mut turns = Turns::default();
+        let chosen = turns.take(vec![(&a, slots(3)), (&b, slots(50))], 20);
+        assert_eq!(chosen.iter().filter(|(batch, _)| *batch == b.batch).count(), 17);
+        assert!(turns.take(vec![(&a, Vec::new()), (&b, Vec::new())], 20).is_empty());
     }
 }

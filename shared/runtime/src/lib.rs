@@ -2,13 +2,17 @@
 //! of one job, the loops that consume, dispatch and sweep, and memory adapters that are
 //! products of their own. Decides nothing: that is `packshot-pipeline`.
 
+pub mod batches;
 pub mod clock;
 pub mod conformance;
 pub mod consume;
 pub mod dispatch;
 pub mod drive;
+pub mod keep;
 pub mod memory;
+mod pay;
 pub mod port;
+pub mod ports;
 #[cfg(test)]
 mod simulation;
 pub mod store;

@@ -44,7 +44,7 @@ pub struct Store<'a> {
     clock: &'a dyn Clock,
 }
 
-fn broken(what: String, source: serde_json::Error) -> ObjectsError {
+pub(crate) fn broken(what: String, source: serde_json::Error) -> ObjectsError {
     ObjectsError { kind: ObjectsFault::Broken, what, source: Some(Box::new(source)), retry_after_ms: None }
 }
 
@@ -73,7 +73,15 @@ impl<'a> Store<'a> {
 
     /// Reads a document; `None` when there is none.
     pub async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ObjectsError> {
-        let bytes = self.patiently(|| self.objects.get(key, JSON_BYTES_MAX)).await?;
+        self.read_up_to(key, JSON_BYTES_MAX).await
+    }
+
+    pub(crate) async fn read_up_to<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        bytes_max: u64,
+    ) -> Result<Option<T>, ObjectsError> {
+        let bytes = self.patiently(|| self.objects.get(key, bytes_max)).await?;
         let Some(bytes) = bytes else { return Ok(None) };
         serde_json::from_slice(&bytes)
             .map(Some)
@@ -82,16 +90,39 @@ impl<'a> Store<'a> {
 
     /// Writes a document unless there is one.
     pub async fn write_once<T: Serialize>(&self, key: &str, document: &T) -> Result<Written, ObjectsError> {
+        self.write_once_up_to(key, document, JSON_BYTES_MAX).await
+    }
+
+    pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> Result<(), ObjectsError> {
+        self.patiently(|| self.objects.put(key, bytes.clone())).await
+    }
+
+    pub(crate) async fn write_once_up_to<T: Serialize>(
+        &self,
+        key: &str,
+        document: &T,
+        bytes_max: u64,
+    ) -> Result<Written, ObjectsError> {
         let bytes =
             serde_json::to_vec(document).map_err(|error| broken(format!("{key} has no JSON form"), error))?;
         let bytes = Bytes::from(bytes);
         match self.patiently(|| self.objects.put_if_absent(key, bytes.clone())).await? {
             Put::Stored => Ok(Written::New),
             Put::Exists => {
-                let there = self.patiently(|| self.objects.get(key, JSON_BYTES_MAX)).await?;
+                let there = self.patiently(|| self.objects.get(key, bytes_max)).await?;
                 Ok(if there.as_ref() == Some(&bytes) { Written::Same } else { Written::Differs })
             }
         }
+    }
+
+    pub(crate) async fn list_after(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, ObjectsError> {
+        let after = Some(after).filter(|after| !after.is_empty());
+        self.patiently(|| self.objects.list(prefix, after, limit)).await
     }
 
     async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<String>, ObjectsError> {
@@ -199,7 +230,7 @@ impl<'a> Store<'a> {
     }
 }
 
-fn newer(key: &str, schema: u32, known: u32) -> Result<(), ObjectsError> {
+pub(crate) fn newer(key: &str, schema: u32, known: u32) -> Result<(), ObjectsError> {
     if schema <= known {
         return Ok(());
     }

@@ -3,10 +3,10 @@
 
 use packshot_pipeline::ids::{BatchId, Sku};
 use packshot_pipeline::policy::Policy;
-use packshot_pipeline::state::{Event, SkuState, Stale};
+use packshot_pipeline::state::{Event, Stale};
 
 use crate::clock::Clock;
-use crate::port::{Commit, Coordinator, CoordinatorError, CoordinatorFault};
+use crate::port::{Commit, Coordinator, CoordinatorError, CoordinatorFault, Versioned};
 
 /// How often a coordinator that is not reachable is asked again.
 const TRIES: u32 = 4;
@@ -17,9 +17,9 @@ const TRY_MS: u64 = 100;
 #[derive(Clone, PartialEq, Debug)]
 pub enum Told {
     /// It is in; the document afterwards.
-    Applied(Box<SkuState>),
+    Applied(Box<Versioned>),
     /// It is of another time; the document as it stands.
-    Stale(Stale, Box<SkuState>),
+    Stale(Stale, Box<Versioned>),
     /// There is no document.
     Missing,
 }
@@ -37,12 +37,48 @@ pub async fn tell(
     sku: &Sku,
     event: &Event,
 ) -> Result<Told, CoordinatorError> {
+    persist(coordinator, clock, policy, (batch, sku), Seen::Never, event).await
+}
+
+/// As [`tell`], to a document as it was seen last: if nobody moved it on since, it need not
+/// be loaded again.
+pub async fn tell_known(
+    coordinator: &dyn Coordinator,
+    clock: &dyn Clock,
+    policy: &Policy,
+    known: Versioned,
+    event: &Event,
+) -> Result<Told, CoordinatorError> {
+    let (batch, sku) = (known.state.batch.clone(), known.state.sku.clone());
+    persist(coordinator, clock, policy, (&batch, &sku), Seen::Before(known), event).await
+}
+
+/// What is known of the document.
+enum Seen {
+    Never,
+    /// It may have been moved on since.
+    Before(Versioned),
+    /// It was the answer to a commit.
+    JustNow(Versioned),
+}
+
+async fn persist(
+    coordinator: &dyn Coordinator,
+    clock: &dyn Clock,
+    policy: &Policy,
+    whose: (&BatchId, &Sku),
+    mut seen: Seen,
+    event: &Event,
+) -> Result<Told, CoordinatorError> {
     let mut tries = 1;
     loop {
-        match once(coordinator, clock, policy, batch, sku, event).await {
-            Ok(Some(told)) => return Ok(told),
-            // Somebody else committed in between, so there was progress: look again.
-            Ok(None) => {}
+        let now = std::mem::replace(&mut seen, Seen::Never);
+        match once(coordinator, clock, policy, whose, now, event).await {
+            Ok(Once::Told(told)) => return Ok(told),
+            // Somebody else committed in between, so there was progress: decide again.
+            Ok(Once::Overtaken(present)) => {
+                seen = present.map_or(Seen::Never, |present| Seen::JustNow(*present));
+            }
             Err(error) if error.kind == CoordinatorFault::Unavailable && tries < TRIES => {
                 let wait_ms = TRY_MS << (tries - 1);
                 clock.sleep(wait_ms.max(error.retry_after_ms.unwrap_or(0)).min(5_000)).await;
@@ -53,22 +89,38 @@ pub async fn tell(
     }
 }
 
+enum Once {
+    Told(Told),
+    Overtaken(Option<Box<Versioned>>),
+}
+
 async fn once(
     coordinator: &dyn Coordinator,
     clock: &dyn Clock,
     policy: &Policy,
-    batch: &BatchId,
-    sku: &Sku,
+    (batch, sku): (&BatchId, &Sku),
+    seen: Seen,
     event: &Event,
-) -> Result<Option<Told>, CoordinatorError> {
-    let Some(loaded) = coordinator.load(batch, sku).await? else { return Ok(Some(Told::Missing)) };
+) -> Result<Once, CoordinatorError> {
+    let (loaded, is_outdated) = match seen {
+        Seen::Before(known) => (known, true),
+        Seen::JustNow(present) => (present, false),
+        Seen::Never => match coordinator.load(batch, sku).await? {
+            Some(loaded) => (loaded, false),
+            None => return Ok(Once::Told(Told::Missing)),
+        },
+    };
     match loaded.state.apply(event, policy, clock.now_ms()) {
-        Err(stale) => Ok(Some(Told::Stale(stale, Box::new(loaded.state)))),
+        // What an outdated document takes for stale may not be.
+        Err(_) if is_outdated => Ok(Once::Overtaken(None)),
+        Err(stale) => Ok(Once::Told(Told::Stale(stale, Box::new(loaded)))),
         Ok(transition) => {
             let committed = coordinator.commit(loaded.version, &transition.state, &transition.change).await?;
             Ok(match committed {
-                Commit::Done(_) => Some(Told::Applied(Box::new(transition.state))),
-                Commit::Conflict => None,
+                Commit::Done(version) => {
+                    Once::Told(Told::Applied(Box::new(Versioned { version, state: transition.state })))
+                }
+                Commit::Conflict { present } => Once::Overtaken(present),
             })
         }
     }

@@ -11,6 +11,8 @@ use packshot_pipeline::inspection::Inspection;
 use packshot_pipeline::result::{Artefact, JobResult, JobStatus, RESULT_SCHEMA};
 use packshot_pipeline::role::Role;
 use packshot_runtime::work::{ClaimedJob, Outcome};
+use packshot_service::names;
+use tracing::{Instrument, debug_span};
 
 use super::{Fault, OPTION_CONTRADICTION, Workshop, store};
 use crate::generate::{Candidate, Made, MakeRequest, studio};
@@ -62,7 +64,7 @@ impl Workshop {
                 JobStatus::NeedsHuman { why }
             }
         };
-        let artefacts = self.put(job, &best.frames).await?;
+        let artefacts = self.put(job, &best.frames).instrument(debug_span!(names::STORE)).await?;
         Ok(finish(job, role, status, Some((best, artefacts))))
     }
 
@@ -160,7 +162,9 @@ fn make(
             accepted_lifestyle: None,
             attempt,
         };
-        let candidate = match studio::make(&request) {
+        let made = debug_span!(names::GENERATE, { names::MAKER } = studio::NAME, { names::CANDIDATE } = attempt)
+            .in_scope(|| studio::make(&request));
+        let candidate = match made {
             Made::Candidate(candidate) => candidate,
             Made::Skipped { reason } => return Err(reason),
         };

@@ -9,6 +9,8 @@ use packshot_pipeline::catalog::{Product, Reference};
 use packshot_pipeline::inspection::{Inspection, ReferenceReport};
 use packshot_pipeline::job_key::catalog_facts;
 use packshot_runtime::port::Objects;
+use packshot_service::names;
+use tracing::{Instrument, debug_span};
 
 use super::{Fault, Workshop, store};
 use crate::inspect::{choose, facts, inspect_reference, unreadable, without_cutout};
@@ -58,6 +60,20 @@ impl Workshop {
         {
             return Ok(known);
         }
+        let span = debug_span!(names::INSPECT);
+        let inspection = self.measure(objects, product, references).instrument(span).await?;
+        let bytes = serde_json::to_vec(&inspection).map_err(|error| Fault::Broken(error.to_string()))?;
+        objects.put(&key, Bytes::from(bytes)).await?;
+        Ok(inspection)
+    }
+
+    /// Measures a SKU's references.
+    async fn measure(
+        &self,
+        objects: &dyn Objects,
+        product: &Product,
+        references: &[Reference],
+    ) -> Result<Inspection, Fault> {
         let mut reports = Vec::with_capacity(references.len());
         for reference in references {
             reports.push(match self.open(objects, reference).await? {
@@ -77,8 +93,6 @@ impl Workshop {
             };
             inspection.facts = self.on_processor(known).await?;
         }
-        let bytes = serde_json::to_vec(&inspection).map_err(|error| Fault::Broken(error.to_string()))?;
-        objects.put(&key, Bytes::from(bytes)).await?;
         Ok(inspection)
     }
 

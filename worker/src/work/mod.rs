@@ -65,8 +65,9 @@ impl Workshop {
         pixels: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let place = self.processors.clone().acquire_owned().await.map_err(|_| Fault::Interrupted)?;
+        let span = tracing::Span::current();
         let done = tokio::task::spawn_blocking(move || {
-            let done = pixels();
+            let done = span.in_scope(pixels);
             drop(place);
             done
         });

@@ -15,6 +15,8 @@ use packshot_runtime::clock::MonotonicClock;
 use packshot_runtime::port::Objects;
 use packshot_runtime::store::Store;
 use packshot_runtime::work::{ClaimedJob, Outcome};
+use packshot_service::names;
+use tracing::debug_span;
 
 use super::{Fault, Workshop, store};
 use crate::assemble::export::ExportFile;
@@ -53,8 +55,10 @@ impl Workshop {
         let channels: Vec<&'static Channel> =
             job.batch.settings.channels.iter().filter_map(|name| Channel::by_name(name)).collect();
         let absent = absent(job);
+        let why_absent = absent.clone();
         let assembled = self
             .on_processor(move || {
+                let _step = debug_span!(names::ASSEMBLE).entered();
                 let request = ExportRequest {
                     product: &product,
                     members: &pictures.iter().collect::<Vec<_>>(),
@@ -64,7 +68,7 @@ impl Workshop {
                 assemble(&channels, &request)
             })
             .await?;
-        let set = result_of(job, members, &assembled);
+        let set = SetResult { absent: why_absent, ..result_of(job, members, &assembled) };
         let folder = layout::set_folder(&set.sku, &set.revision());
         objects.put(&format!("{folder}{SET_DOCUMENT}"), assembled.document.to_json().into()).await?;
         for file in assembled.files {
@@ -172,6 +176,7 @@ fn result_of(job: &ClaimedJob, members: Vec<SetMember>, assembled: &AssembledSet
         gaps,
         findings: document.consistency.iter().map(|found| found.finding.clone()).collect(),
         notes,
+        absent: BTreeMap::new(),
     }
 }
 

@@ -77,6 +77,21 @@ fn slot(sku: &str, target: Target, number: u32) -> Slot {
     Slot { sku: self::sku(sku), target, number }
 }
 
+/// Commits, which must be refused; what is there comes with the refusal or not.
+async fn refused(
+    coordinator: &dyn Coordinator,
+    expected: Version,
+    state: &SkuState,
+    change: &Change,
+    there: Option<&Versioned>,
+) {
+    match coordinator.commit(expected, state, change).await.unwrap() {
+        Commit::Conflict { present: Some(present) } => assert_eq!(Some(&*present), there),
+        Commit::Conflict { present: None } => {}
+        Commit::Done(_) => panic!("taken in"),
+    }
+}
+
 async fn depth(coordinator: &dyn Coordinator, batch: &BatchId) -> Depth {
     coordinator.depth(batch, Pool::Studio).await.unwrap()
 }
@@ -105,7 +120,7 @@ async fn takes_in_nothing_of_another_life(coordinator: &dyn Coordinator) {
     assert!(coordinator.load(&b, &other.sku).await.unwrap().is_none());
     let ours = create(coordinator, &b, "x").await;
     let late = other.apply(&started(1), &POLICY, 6).unwrap();
-    assert_eq!(coordinator.commit(ours.version, &late.state, &late.change).await.unwrap(), Commit::Conflict);
+    refused(coordinator, ours.version, &late.state, &late.change, Some(&ours)).await;
     assert_eq!(coordinator.load(&b, &sku("x")).await.unwrap(), Some(ours));
 }
 
@@ -114,15 +129,15 @@ async fn commits_only_on_the_named_version(coordinator: &dyn Coordinator) {
     let first = create(coordinator, &b, "x").await;
     let second = apply(coordinator, &first, &started(1), 10).await;
     let late = first.state.apply(&started(2), &POLICY, 11).unwrap();
-    assert_eq!(coordinator.commit(first.version, &late.state, &late.change).await.unwrap(), Commit::Conflict);
+    refused(coordinator, first.version, &late.state, &late.change, Some(&second)).await;
     let unknown = Version(u64::MAX / 2);
-    assert_eq!(coordinator.commit(unknown, &late.state, &late.change).await.unwrap(), Commit::Conflict);
+    refused(coordinator, unknown, &late.state, &late.change, Some(&second)).await;
     assert_eq!(coordinator.load(&b, &sku("x")).await.unwrap(), Some(second.clone()));
     assert_eq!(coordinator.tally(&b).await.unwrap(), Tally::of(&second.state), "a refused commit counted");
     assert_eq!(depth(coordinator, &b).await, Depth { ready: 0, dispatched: 0, leased: 1 });
     let never = document(coordinator, &b, "never").await;
     let change = Change::creating(&never, 1);
-    assert_eq!(coordinator.commit(first.version, &never, &change).await.unwrap(), Commit::Conflict);
+    refused(coordinator, first.version, &never, &change, None).await;
     assert!(coordinator.load(&b, &sku("never")).await.unwrap().is_none());
 }
 

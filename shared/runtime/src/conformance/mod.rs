@@ -12,5 +12,7 @@
 
 pub mod broker;
 pub mod coordinator;
+pub mod ledger;
+pub mod limits;
 pub mod objects;
 pub mod sample;

@@ -124,7 +124,7 @@ impl Driver {
             let renewed = Event::Renewed { attempt };
             let policy = &header.settings.policy;
             let told =
-                tell(&*self.coordinator, &*self.clock, policy, &state.batch, &state.sku, &renewed).await?;
+                tell(&*self.ports.coordinator, &*self.ports.clock, policy, &state.batch, &state.sku, &renewed).await?;
             if !matches!(told, Told::Applied(_)) {
                 break;
             }

@@ -31,7 +31,7 @@ impl Driver {
             decisions: BTreeMap::new(),
             candidates: Vec::new(),
             stop: stop.child_token(),
-            objects: Arc::clone(&self.objects),
+            objects: Arc::clone(&self.ports.objects),
             state,
         };
         match attempt.target {

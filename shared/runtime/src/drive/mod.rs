@@ -4,6 +4,7 @@
 mod commit;
 pub(crate) use commit::committed;
 mod gather;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -18,11 +19,12 @@ use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, warn};
 
-use crate::clock::Clock;
-use crate::port::{Coordinator, Message, Objects};
+use crate::pay::{self, Pay, Purse};
+use crate::port::{Message, Observer, Sight, Step, Unobserved, Versioned};
+use crate::ports::Ports;
 use crate::store::Store;
 use crate::submit::{PortError, rebuild_sku};
-use crate::tell::{Told, tell};
+use crate::tell::{Told, tell, tell_known};
 use crate::work::{ClaimedJob, Outcome, Work};
 
 /// Batches whose header is kept in memory.
@@ -49,50 +51,62 @@ pub enum Driven {
 
 /// Drives jobs: the ports, the work and what is remembered between jobs.
 pub struct Driver {
-    coordinator: Arc<dyn Coordinator>,
-    objects: Arc<dyn Objects>,
-    clock: Arc<dyn Clock>,
+    ports: Ports,
     work: Arc<dyn Work>,
+    observer: Arc<dyn Observer>,
     chance: Mutex<StdRng>,
     headers: Mutex<BTreeMap<BatchId, Arc<Batch>>>,
+    wishes: wishes::Wishes,
 }
 
 impl Driver {
     /// A driver of `work`. `seed` must differ between processes: it tells their claims apart.
-    pub fn new(
-        coordinator: Arc<dyn Coordinator>,
-        objects: Arc<dyn Objects>,
-        clock: Arc<dyn Clock>,
-        work: Arc<dyn Work>,
-        seed: u64,
-    ) -> Self {
+    pub fn new(ports: Ports, work: Arc<dyn Work>, seed: u64) -> Self {
         let chance = Mutex::new(StdRng::seed_from_u64(seed));
-        Self { coordinator, objects, clock, work, chance, headers: Mutex::default() }
+        let observer = Arc::new(Unobserved);
+        let wishes = wishes::Wishes::default();
+        Self { ports, work, observer, chance, headers: Mutex::default(), wishes }
+    }
+
+    /// The same, looked at by `observer`.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Who looks on.
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        &*self.observer
     }
 
     fn store(&self) -> Store<'_> {
-        Store::new(&*self.objects, &*self.clock)
+        self.ports.store()
     }
 
     /// Drives the job that `message` points at. `stop` is the hard stop: work leaves as
     /// soon as it can, without having failed.
     pub async fn drive(&self, message: &Message, stop: &CancellationToken) -> Driven {
-        let span = tracing::info_span!(
-            "job",
-            batch.id = %message.batch, sku = %message.sku, role = %message.target, attempt = tracing::field::Empty
-        );
-        self.driven(message, stop).instrument(span).await
-    }
-
-    async fn driven(&self, message: &Message, stop: &CancellationToken) -> Driven {
         let header = match self.header(&message.batch).await {
             Ok(Some(header)) => header,
             Ok(None) => return Driven::Dead { reason: format!("there is no batch {}", message.batch) },
             Err(error) => return again(&error),
         };
-        let (attempt, state) = match self.claim(&header, message).await {
-            Ok(Claim::Held(attempt, state)) => (attempt, *state),
-            Ok(Claim::Dropped(why)) => return Driven::Done(why),
+        match self.held_back(&header, message).await {
+            Ok(None) => {}
+            Ok(Some(why)) => return Driven::Done(why),
+            Err(error) => return again(&error.into()),
+        }
+        let claim = self.claim(&header, message).instrument(self.observer.begin(Step::Claim)).await;
+        let target = message.target;
+        let (attempt, claimed) = match claim {
+            Ok(Claim::Held(attempt, claimed)) => {
+                self.observer.saw(Sight::Claimed { target, claim: Ok(attempt.number) });
+                (attempt, *claimed)
+            }
+            Ok(Claim::Dropped(why)) => {
+                self.observer.saw(Sight::Claimed { target, claim: Err(why) });
+                return Driven::Done(why);
+            }
             Ok(Claim::NoSuchSku) => {
                 return Driven::Dead {
                     reason: format!("batch {} has no SKU {}", message.batch, message.sku),
@@ -100,14 +114,35 @@ impl Driver {
             }
             Err(error) => return again(&error),
         };
-        tracing::Span::current().record("attempt", attempt.number);
         // From here on the attempt is counted, and the message is not needed any more:
         // whatever happens, the document says what comes next.
-        let event = match self.attempted(&header, attempt, state, stop).await {
+        let span = self.observer.begin(Step::Attempt { header: &header, sku: &message.sku, attempt });
+        self.carry_out(&header, attempt, claimed, stop).instrument(span).await
+    }
+
+    /// Everything between a claim and its end.
+    async fn carry_out(
+        &self,
+        header: &Arc<Batch>,
+        attempt: Attempt,
+        claimed: Versioned,
+        stop: &CancellationToken,
+    ) -> Driven {
+        let since_ms = self.ports.clock.now_ms();
+        let mut purse = None;
+        let state = claimed.state.clone();
+        let event = match self.attempted(header, attempt, state, stop, &mut purse).await {
             Ok(event) => event,
             Err(error) => fault(attempt, &error),
         };
-        self.conclude(&header, message, event).await
+        let span = self.observer.begin(Step::Conclude);
+        let (heard, done) = self.conclude(header, claimed, &event).instrument(span).await;
+        let took_ms = self.ports.clock.now_ms().saturating_sub(since_ms);
+        self.observer.saw(Sight::Concluded { target: attempt.target, event: &event, heard, took_ms });
+        if let Some(purse) = purse {
+            self.settle(header, &purse, heard).await;
+        }
+        done
     }
 
     async fn header(&self, batch: &BatchId) -> Result<Option<Arc<Batch>>, PortError> {
@@ -133,16 +168,16 @@ impl Driver {
         let policy = &header.settings.policy;
         let mut rebuilt = false;
         loop {
-            let told = tell(&*self.coordinator, &*self.clock, policy, &message.batch, &message.sku, &started)
+            let told = tell(&*self.ports.coordinator, &*self.ports.clock, policy, &message.batch, &message.sku, &started)
                 .await?;
             return Ok(match told {
-                Told::Applied(state) => match held(&state, message.target, holder) {
-                    Some(attempt) => Claim::Held(attempt, state),
+                Told::Applied(now) => match held(&now.state, message.target, holder) {
+                    Some(attempt) => Claim::Held(attempt, now),
                     None => Claim::Dropped("not held"),
                 },
-                Told::Stale(stale, state) => match (held(&state, message.target, holder), stale) {
+                Told::Stale(stale, now) => match (held(&now.state, message.target, holder), stale) {
                     // The answer to the commit was lost, but it had happened.
-                    (Some(attempt), _) => Claim::Held(attempt, state),
+                    (Some(attempt), _) => Claim::Held(attempt, now),
                     (None, Stale::Terminal) => Claim::Dropped("ended already"),
                     // The lease is in the index: if it runs out, the sweeper makes the job
                     // ready again, so this message is not needed.
@@ -152,9 +187,7 @@ impl Driver {
                 },
                 Told::Missing if rebuilt => Claim::Dropped("forgotten"),
                 Told::Missing => {
-                    let objects = &*self.objects;
-                    let made =
-                        rebuild_sku(&*self.coordinator, objects, &*self.clock, header, &message.sku).await?;
+                    let made = rebuild_sku(&self.ports, header, &message.sku).await?;
                     if made.is_none() {
                         return Ok(Claim::NoSuchSku);
                     }
@@ -172,18 +205,39 @@ impl Driver {
         attempt: Attempt,
         state: SkuState,
         stop: &CancellationToken,
+        purse: &mut Option<Purse>,
     ) -> Result<Event, PortError> {
-        if let Some(event) = self.found(header, attempt, &state).await? {
+        let span = self.observer.begin(Step::Look);
+        if let Some(event) = self.found(header, attempt, &state).instrument(span).await? {
+            self.observer.saw(Sight::Found { target: attempt.target });
             return Ok(event);
         }
-        let Some(job) = self.gather(header, attempt, state, stop).await? else {
+        let span = self.observer.begin(Step::Gather);
+        let Some(mut job) = self.gather(header, attempt, state, stop).instrument(span).await? else {
             let why = "the manifest has no entry for this SKU".to_owned();
             return Ok(Event::Failed { attempt, why });
         };
+        match pay::reserve(&self.ports, header, &job).await? {
+            Pay::Free => {}
+            Pay::Refused(why) => return Ok(Event::OverBudget { attempt, why }),
+            Pay::Granted(granted) => {
+                let key = granted.key;
+                *purse = Some(granted);
+                // Somebody who counts as dead may have paid while the money was put aside.
+                if let Some(event) = self.found(header, attempt, &job.state).await? {
+                    return Ok(event);
+                }
+                job.candidates = self.store().candidates(&key).await?;
+            }
+        }
         let outcome = self.worked(&job).await;
         match (outcome, attempt.target) {
-            (Outcome::Job(result), Target::Role(role)) => self.commit_job(&job, role, &result).await,
-            (Outcome::Set(set), Target::Set) => self.commit_set(&job, &set).await,
+            (Outcome::Job(result), Target::Role(role)) => {
+                self.commit_job(&job, role, &result).instrument(self.observer.begin(Step::Commit)).await
+            }
+            (Outcome::Set(set), Target::Set) => {
+                self.commit_set(&job, &set).instrument(self.observer.begin(Step::Commit)).await
+            }
             (Outcome::Job(_), Target::Set) | (Outcome::Set(_), Target::Role(_)) => {
                 Ok(Event::Failed { attempt, why: "the work answered another question".to_owned() })
             }
@@ -221,8 +275,8 @@ impl Driver {
         let renewed = Event::Renewed { attempt: job.attempt };
         let (batch, sku) = (&job.state.batch, &job.state.sku);
         loop {
-            self.clock.sleep((policy.lease_ms / 3).max(1)).await;
-            match tell(&*self.coordinator, &*self.clock, policy, batch, sku, &renewed).await {
+            self.ports.clock.sleep((policy.lease_ms / 3).max(1)).await;
+            match tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, sku, &renewed).await {
                 Ok(Told::Applied(_)) => {}
                 Ok(Told::Stale(..) | Told::Missing) => {
                     debug!("the claim is gone; stopping the work");
@@ -234,25 +288,35 @@ impl Driver {
         }
     }
 
-    /// Tells the document the end of an attempt. If that cannot be told, the lease runs out
-    /// and the sweeper finds what was committed.
-    async fn conclude(&self, header: &Batch, message: &Message, event: Event) -> Driven {
+    /// Tells the document, `claimed` when it was last seen, the end of the attempt, and says
+    /// whether it heard. If that cannot be told, the lease runs out and the sweeper finds what
+    /// was committed.
+    async fn conclude(&self, header: &Batch, claimed: Versioned, event: &Event) -> (bool, Driven) {
         let policy = &header.settings.policy;
-        let told = tell(&*self.coordinator, &*self.clock, policy, &message.batch, &message.sku, &event).await;
-        match told {
-            Ok(Told::Applied(_)) => Driven::Done("concluded"),
-            Ok(Told::Stale(..)) => Driven::Done("stale at the end"),
-            Ok(Told::Missing) => Driven::Done("forgotten meanwhile"),
+        match tell_known(&*self.ports.coordinator, &*self.ports.clock, policy, claimed, event).await {
+            Ok(Told::Applied(_)) => (true, Driven::Done("concluded")),
+            Ok(Told::Stale(..)) => (false, Driven::Done("stale at the end")),
+            Ok(Told::Missing) => (false, Driven::Done("forgotten meanwhile")),
             Err(error) => {
                 warn!(%error, "could not conclude the job; its lease will run out");
-                Driven::Done("not concluded")
+                (false, Driven::Done("not concluded"))
             }
         }
     }
 }
 
+impl Driver {
+    /// Counts what the attempt paid. What cannot be counted now, a sweeper counts later. Only
+    /// an attempt that the document still knew at its end was certainly not counted before.
+    async fn settle(&self, header: &Batch, purse: &Purse, heard: bool) {
+        if let Err(error) = pay::settle(&self.ports, &header.batch, purse, heard).await {
+            warn!(%error, "what the attempt paid could not be counted; a sweeper does it later");
+        }
+    }
+}
+
 enum Claim {
-    Held(Attempt, Box<SkuState>),
+    Held(Attempt, Box<Versioned>),
     Dropped(&'static str),
     NoSuchSku,
 }

@@ -185,14 +185,20 @@ impl Coordinator for MemoryCoordinator {
         let version = {
             let mut store = lock(&self.store);
             if store.incarnation != state.incarnation {
-                return Ok(Commit::Conflict);
+                return Ok(Commit::Conflict { present: None });
             }
             store.versions += 1;
             let version = Version(store.versions);
-            let Some(room) = store.batches.get_mut(&state.batch) else { return Ok(Commit::Conflict) };
+            let Some(room) = store.batches.get_mut(&state.batch) else {
+                return Ok(Commit::Conflict { present: None });
+            };
             match room.documents.get(&state.sku) {
                 Some((present, _)) if *present == expected => room.take_in(version, state, change),
-                Some(_) | None => return Ok(Commit::Conflict),
+                Some((version, state)) => {
+                    let present = Versioned { version: *version, state: state.clone() };
+                    return Ok(Commit::Conflict { present: Some(Box::new(present)) });
+                }
+                None => return Ok(Commit::Conflict { present: None }),
             }
             version
         };

@@ -3,10 +3,14 @@
 
 mod broker;
 mod coordinator;
+mod ledger;
+mod limits;
 mod objects;
 
 pub use broker::{BrokerLimits, MemoryBroker};
 pub use coordinator::MemoryCoordinator;
+pub use ledger::MemoryLedger;
+pub use limits::MemoryLimits;
 pub use objects::MemoryObjects;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,6 +38,16 @@ mod tests {
     #[tokio::test]
     async fn memory_coordinator_conforms() {
         conformance::coordinator::suite(|| Arc::new(MemoryCoordinator::new(Incarnation(7)))).await;
+    }
+
+    #[tokio::test]
+    async fn memory_limits_conform() {
+        conformance::limits::suite(|| Arc::new(MemoryLimits::new())).await;
+    }
+
+    #[tokio::test]
+    async fn memory_ledger_conforms() {
+        conformance::ledger::suite(|| Arc::new(MemoryLedger::new())).await;
     }
 
     #[tokio::test]

@@ -53,14 +53,17 @@ pub struct Versioned {
 }
 
 /// What became of a commit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Commit {
     /// Document and change are in, together.
     Done(Version),
     /// The document is of another version, of another life, or gone; nothing was changed.
-    /// Load and decide again. This is also the answer to a commit that is repeated after an unknown
+    /// Decide again. This is also the answer to a commit that is repeated after an unknown
     /// outcome and had happened.
-    Conflict,
+    Conflict {
+        /// The document as it stands, where the store found it on the way: saves loading it.
+        present: Option<Box<Versioned>>,
+    },
 }
 
 /// What became of a create.

@@ -1,6 +1,10 @@
 //! What must be true when everything has ended: manifest, objects, documents, index,
 //! queues and the books agree.
 
+use std::collections::BTreeSet;
+
+use packshot_pipeline::budget::MicroUsd;
+use packshot_pipeline::job_key::JobKey;
 use packshot_pipeline::layout;
 use packshot_pipeline::manifest::{Batch, ManifestSku};
 use packshot_pipeline::pool::Pool;
@@ -11,7 +15,7 @@ use packshot_pipeline::tally::{Tally, TallyDelta};
 
 use super::maker;
 use super::world::World;
-use crate::port::{Coordinator, Depth, Objects};
+use crate::port::{Coordinator, Depth, Ledger, Objects};
 use crate::store::Store;
 
 pub(super) async fn check(world: &World) {
@@ -45,6 +49,7 @@ pub(super) async fn check(world: &World) {
             jobs(world, header, &document.state).await;
             set(world, header, entry, &document.state).await;
         }
+        money(world, header, entries).await;
         let tally = world.coordinator.tally(&header.batch).await.unwrap();
         if tally != recount {
             fate.blame(format!("the totals say {tally:?}, the documents {recount:?}"));
@@ -55,6 +60,34 @@ pub(super) async fn check(world: &World) {
                 fate.blame(format!("the index of {} still holds {depth:?}", header.batch));
             }
         }
+    }
+}
+
+/// The books agree with the paid answers, and nothing is left put aside.
+async fn money(world: &World, header: &Batch, entries: &[ManifestSku]) {
+    let (fate, ports) = (&world.fate, world.true_ports());
+    let books = world.ledger.books(&header.batch).await.unwrap();
+    let keys: BTreeSet<JobKey> =
+        entries.iter().flat_map(|entry| entry.jobs.values().map(|spec| spec.key)).collect();
+    let mut paid = MicroUsd::ZERO;
+    for key in keys {
+        for candidate in ports.store().candidates(&key).await.unwrap() {
+            let ours = candidate.attempt.split('/').nth(1) == Some(header.batch.as_str());
+            paid = paid + if ours { candidate.cost } else { MicroUsd::ZERO };
+        }
+    }
+    if books.reserved > MicroUsd::ZERO {
+        fate.blame(format!("{} of {} are still put aside", books.reserved, header.batch));
+    }
+    // What a dead worker paid after it was given up may be known to the objects only.
+    let exact = fate.kind_from_ms == super::fate::START_MS;
+    if books.spent > paid || exact && books.spent < paid {
+        fate.blame(format!("{}: the books say {} and {paid} were paid", header.batch, books.spent));
+    }
+    // Attempts that count as dead pay what was put aside for them and then released.
+    let cap = header.settings.cost_max.filter(|_| exact);
+    if cap.is_some_and(|cap| paid > cap) {
+        fate.blame(format!("{} paid {paid}, its cap is {cap:?}", header.batch));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use packshot_pipeline::budget::MicroUsd;
 use packshot_pipeline::change::{Change, Progress, Slot};
 use packshot_pipeline::ids::{BatchId, Sku};
 use packshot_pipeline::pool::Pool;
@@ -14,9 +15,9 @@ use packshot_pipeline::tally::Tally;
 use super::fate::Process;
 use crate::clock::Clock;
 use crate::port::{
-    Acked, BatchControl, Broker, BrokerError, BrokerFault, Commit, Consumer, Coordinator, CoordinatorError,
-    CoordinatorFault, Created, Delivery, Depth, Message, ObjectInfo, Objects, ObjectsError, ObjectsFault,
-    Put, Receipt, Version, Versioned,
+    Acked, BatchControl, Books, Broker, BrokerError, BrokerFault, Commit, Consumer, Coordinator,
+    CoordinatorError, CoordinatorFault, Created, Delivery, Depth, Ledger, Message, ObjectInfo, Objects,
+    ObjectsError, ObjectsFault, Put, Receipt, Reservation, Reserved, Version, Versioned,
 };
 
 #[derive(Clone)]
@@ -159,6 +160,43 @@ impl Coordinator for Faulty<dyn Coordinator> {
     }
     async fn changed(&self, seen: u64) -> u64 {
         self.inner.changed(seen).await
+    }
+}
+
+#[async_trait]
+impl Ledger for Faulty<dyn Ledger> {
+    async fn reserve(
+        &self,
+        b: &BatchId,
+        cap: Option<MicroUsd>,
+        name: &str,
+        amount: MicroUsd,
+        now: u64,
+    ) -> Result<Reserved, CoordinatorError> {
+        self.asks(self.inner.reserve(b, cap, name, amount, now)).await
+    }
+    async fn settle(&self, b: &BatchId, name: &str, actual: MicroUsd) -> Result<(), CoordinatorError> {
+        self.asks(self.inner.settle(b, name, actual)).await
+    }
+    async fn release(&self, b: &BatchId, name: &str) -> Result<(), CoordinatorError> {
+        self.asks(self.inner.release(b, name)).await
+    }
+    async fn books(&self, b: &BatchId) -> Result<Books, CoordinatorError> {
+        self.asks(self.inner.books(b)).await
+    }
+    async fn reservations(
+        &self,
+        b: &BatchId,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<Reservation>, CoordinatorError> {
+        self.asks(self.inner.reservations(b, before, limit)).await
+    }
+    async fn set_spent(&self, b: &BatchId, spent: MicroUsd) -> Result<(), CoordinatorError> {
+        self.asks(self.inner.set_spent(b, spent)).await
+    }
+    async fn forget_books(&self, b: &BatchId) -> Result<(), CoordinatorError> {
+        self.asks(self.inner.forget_books(b)).await
     }
 }
 

@@ -18,6 +18,9 @@ use crate::clock::Clock;
 use crate::port::Coordinator;
 use crate::work::{ClaimedJob, Outcome, Work};
 
+/// What a candidate costs.
+pub(super) const PRICE: MicroUsd = MicroUsd(40);
+
 pub(super) struct SimulatedWork {
     pub(super) process: Process,
     /// The coordinator as it really is, to see what is counted when money flows.
@@ -74,7 +77,7 @@ impl SimulatedWork {
             }
         }
         let key = job.state.jobs[&role].key;
-        let cost = MicroUsd(40);
+        let cost = PRICE;
         if job.candidates.is_empty() {
             self.pay(job, role).await;
             // The one window in which money can be lost: paid and not saved.
@@ -183,6 +186,7 @@ impl SimulatedWork {
             gaps,
             findings: Vec::new(),
             notes: vec![job.attempt.file_name()],
+            absent: BTreeMap::new(),
         }))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use packshot_pipeline::budget::MicroUsd;
 use packshot_pipeline::layout;
 use packshot_pipeline::manifest::{Batch, ManifestSku};
 use packshot_pipeline::policy::{NeedsHuman, Policy};
@@ -17,16 +18,16 @@ use tokio_util::sync::CancellationToken;
 use super::check;
 use super::fate::{Fate, Process, START_MS};
 use super::faulty::Faulty;
-use super::maker::SimulatedWork;
+use super::maker::{PRICE, SimulatedWork};
 use crate::clock::{Clock, MonotonicClock};
 use crate::conformance::sample;
 use crate::consume::{Stop, consume};
 use crate::dispatch::{DispatchSettings, Dispatcher};
 use crate::drive::Driver;
-use crate::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator, MemoryObjects};
-use crate::port::{Broker, Coordinator, Objects};
-use crate::store::Store;
-use crate::submit::{Occasion, PortError, create_document, open_batch, rebuild_batch};
+use crate::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator, MemoryLedger, MemoryObjects};
+use crate::port::{Broker, Coordinator, Ledger, Objects};
+use crate::ports::Ports;
+use crate::submit::{PortError, create_document, open_batch, rebuild_batch};
 use crate::sweep::{SweepSettings, Sweeper};
 use crate::tell::tell;
 
@@ -48,6 +49,7 @@ pub(super) struct World {
     pub(super) coordinator: Arc<MemoryCoordinator>,
     pub(super) broker: Arc<MemoryBroker>,
     pub(super) objects: Arc<MemoryObjects>,
+    pub(super) ledger: Arc<MemoryLedger>,
     pub(super) batches: Vec<(Batch, Vec<ManifestSku>)>,
     resets: AtomicU64,
 }
@@ -79,6 +81,10 @@ fn catalog(fate: &Fate) -> Vec<(Batch, Vec<ManifestSku>)> {
         let mut header = sample::batch(&format!("b{n}"), policy);
         header.created_ms = START_MS + n;
         header.settings.priority = fate.draw(1..20) as u32;
+        header.settings.prices = BTreeMap::from([("studio".to_owned(), PRICE)]);
+        // Now and then the money is short.
+        let cap = fate.draw(0..4) * fate.draw(100..400);
+        header.settings.cost_max = Some(MicroUsd(cap)).filter(|cap| *cap > MicroUsd::ZERO);
         let skus = fate.draw(1..5);
         let roles = || -> BTreeSet<Role> {
             let count = fate.draw(0..6);
@@ -98,16 +104,31 @@ fn catalog(fate: &Fate) -> Vec<(Batch, Vec<ManifestSku>)> {
 }
 
 impl World {
-    fn ports(&self, process: &Process) -> (Arc<dyn Coordinator>, Arc<dyn Objects>, Arc<dyn Broker>) {
+    /// The ports as a process sees them.
+    fn ports(&self, process: &Process) -> Ports {
         let coordinator: Arc<dyn Coordinator> = self.coordinator.clone();
+        let ledger: Arc<dyn Ledger> = self.ledger.clone();
         let objects: Arc<dyn Objects> = self.objects.clone();
         let broker: Arc<dyn Broker> = self.broker.clone();
         let process = || process.clone();
-        (
-            Arc::new(Faulty { process: process(), inner: coordinator }),
-            Arc::new(Faulty { process: process(), inner: objects }),
-            Arc::new(Faulty { process: process(), inner: broker }),
-        )
+        Ports {
+            coordinator: Arc::new(Faulty { process: process(), inner: coordinator }),
+            ledger: Arc::new(Faulty { process: process(), inner: ledger }),
+            objects: Arc::new(Faulty { process: process(), inner: objects }),
+            broker: Arc::new(Faulty { process: process(), inner: broker }),
+            clock: self.clock(),
+        }
+    }
+
+    /// The ports as they are.
+    pub(super) fn true_ports(&self) -> Ports {
+        Ports {
+            coordinator: self.coordinator.clone(),
+            ledger: self.ledger.clone(),
+            objects: self.objects.clone(),
+            broker: self.broker.clone(),
+            clock: self.clock(),
+        }
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -115,39 +136,34 @@ impl World {
     }
 
     async fn submit(&self, process: Process) {
-        let (coordinator, objects, _) = self.ports(&process);
-        while let Err(_fault) = self.submit_once(&*coordinator, &*objects).await {
+        let ports = self.ports(&process);
+        while let Err(_fault) = self.submit_once(&ports).await {
             self.fate.clock.sleep(300).await;
         }
     }
 
-    async fn submit_once(
-        &self,
-        coordinator: &dyn Coordinator,
-        objects: &dyn Objects,
-    ) -> Result<(), PortError> {
-        let clock = &*self.clock();
-        let store = Store::new(objects, clock);
+    async fn submit_once(&self, ports: &Ports) -> Result<(), PortError> {
+        let store = ports.store();
         for (header, entries) in &self.batches {
             store.write_batch(header).await?;
             for entry in entries {
                 store.write_entry(&header.batch, entry).await?;
             }
-            open_batch(coordinator, header).await?;
+            open_batch(ports, header).await?;
             for entry in entries {
-                create_document(coordinator, objects, clock, header, entry, Occasion::Submit).await?;
+                create_document(ports, header, entry).await?;
             }
         }
         Ok(())
     }
 
     async fn worker(&self, process: Process) {
-        let (coordinator, objects, broker) = self.ports(&process);
+        let ports = self.ports(&process);
         let books: Arc<dyn Coordinator> = self.coordinator.clone();
         let work = Arc::new(SimulatedWork { process: process.clone(), books });
         let seed = self.fate.draw(0..u64::MAX);
-        let clock = self.clock();
-        let driver = Arc::new(Driver::new(coordinator, objects, Arc::clone(&clock), work, seed));
+        let (broker, clock) = (Arc::clone(&ports.broker), self.clock());
+        let driver = Arc::new(Driver::new(ports, work, seed));
         let stop = Stop::default();
         let ordered = async {
             self.fate.clock.sleep(self.fate.draw(2_000..30_000)).await;
@@ -171,16 +187,14 @@ impl World {
     }
 
     async fn dispatcher(&self, process: Process) {
-        let (coordinator, _, broker) = self.ports(&process);
         let windows = BTreeMap::from([(Pool::Studio, self.fate.draw(1..6)), (Pool::Assemble, 2)]);
         let settings = DispatchSettings { windows, idle_ms: 1_000 };
-        Dispatcher::new(coordinator, broker, self.clock(), settings).run(CancellationToken::new()).await;
+        Dispatcher::new(self.ports(&process), settings).run(CancellationToken::new()).await;
     }
 
     async fn sweeper(&self, process: Process) {
-        let (coordinator, objects, _) = self.ports(&process);
         let settings = SweepSettings { every_ms: 1_000, silent_ms: 5_000 };
-        Sweeper::new(coordinator, objects, self.clock(), settings).run(CancellationToken::new()).await;
+        Sweeper::new(self.ports(&process), settings).run(CancellationToken::new()).await;
     }
 
     /// Disasters and people, until the world becomes kind.
@@ -193,6 +207,9 @@ impl World {
                 1 => {
                     let reset = self.resets.fetch_add(1, Ordering::SeqCst) + 2;
                     self.coordinator.reset(Incarnation(reset));
+                    for (header, _) in &self.batches {
+                        self.ledger.forget_books(&header.batch).await.unwrap();
+                    }
                     fate.clock.sleep(fate.draw(1..3_000)).await;
                     self.rebuild().await;
                 }
@@ -206,7 +223,7 @@ impl World {
 
     async fn rebuild(&self) {
         for (header, _) in &self.batches {
-            rebuild_batch(&*self.coordinator, &*self.objects, &self.fate.clock, &header.batch).await.unwrap();
+            rebuild_batch(&self.true_ports(), &header.batch).await.unwrap();
         }
     }
 
@@ -295,6 +312,7 @@ pub(super) async fn live(seed: u64) -> History {
             ..BrokerLimits::STANDARD
         })),
         objects: Arc::new(MemoryObjects::new(64 << 20)),
+        ledger: Arc::new(MemoryLedger::new()),
         batches: catalog(&fate),
         resets: AtomicU64::new(0),
         fate,

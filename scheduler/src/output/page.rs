@@ -8,6 +8,7 @@ use packshot_worker::work::{inspection_key, thumbnail_key};
 use super::environment;
 use super::outcome::SkuOutcome;
 use crate::exit::Failure;
+use crate::prepare::said_by;
 use crate::report::sku::facts_list;
 use crate::report::{ReportExport, ReportFact, ReportFrame, ReportReference, ReportRole, ReportSku};
 use packshot_pipeline::inspection::Inspection;
@@ -32,7 +33,13 @@ pub(super) async fn report_sku(objects: &dyn Objects, outcome: &SkuOutcome) -> R
         line: product.line,
         status,
         reason,
-        warnings: outcome.entry.warnings.clone(),
+        warnings: outcome
+            .entry
+            .warnings
+            .iter()
+            .cloned()
+            .chain(inspection.iter().flat_map(said_by))
+            .collect(),
         facts: facts(inspection.as_ref()),
         references: references(objects, inspection.as_ref()).await?,
         roles,

@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use packshot_pipeline::budget::MicroUsd;
 use packshot_pipeline::finding::Finding;
 use packshot_pipeline::ids::Sku;
-use packshot_pipeline::manifest::{Batch, ManifestSku};
-use packshot_pipeline::result::{JobResult, JobStatus, SetResult};
+use packshot_pipeline::layout;
+use packshot_pipeline::manifest::ManifestSku;
+use packshot_pipeline::result::{JobResult, JobStatus, SetPointer, SetResult};
 use packshot_pipeline::role::Role;
-use packshot_pipeline::state::{JobState, SetState, SkuState};
-use packshot_runtime::port::Coordinator;
+use packshot_pipeline::state::{Incarnation, JobState, SetState, SkuState};
+use packshot_runtime::port::{BatchControl, Running};
 use packshot_runtime::store::Store;
+use packshot_runtime::submit::committed_state;
 
-use super::environment;
+use super::{Source, environment};
 use crate::exit::Failure;
 use crate::report::{ReportStatus, ResultRow};
 
@@ -29,26 +31,41 @@ pub(super) struct SkuOutcome {
 impl SkuOutcome {
     /// Reads it; `None` when the batch has no such SKU.
     pub(super) async fn load(
-        store: &Store<'_>,
-        coordinator: &dyn Coordinator,
-        header: &Batch,
+        from: Source<'_>,
+        control: Option<&BatchControl>,
         sku: &Sku,
     ) -> Result<Option<Self>, Failure> {
+        let (store, header) = (Store::new(from.objects, from.clock), from.header);
         let entry = store.entry(&header.batch, sku).await.map_err(environment)?;
-        let state = coordinator.load(&header.batch, sku).await.map_err(Failure::environment)?;
-        let (Some(entry), Some(state)) = (entry, state) else { return Ok(None) };
+        let Some(entry) = entry else { return Ok(None) };
         let mut results = BTreeMap::new();
         for (role, spec) in &entry.jobs {
             if let Some(result) = store.result(&spec.key).await.map_err(environment)? {
                 results.insert(*role, result);
             }
         }
-        let pointer = store.current_set(sku).await.map_err(environment)?;
-        let set = match pointer {
-            Some(pointer) => store.set(sku, &pointer).await.map_err(environment)?,
+        // The set that this batch made last, whatever other batches made since.
+        let ours = layout::set_pointers(sku, header.created_ms, &header.batch);
+        let pointer: Option<SetPointer> = match store.last_pointer(sku, &ours).await.map_err(environment)? {
+            Some(name) => store.read(&name).await.map_err(environment)?,
             None => None,
         };
-        Ok(Some(Self { entry, state: state.state, results, set }))
+        let set = match &pointer {
+            Some(pointer) => store.set(sku, pointer).await.map_err(environment)?,
+            None => None,
+        };
+        let document = match from.documents {
+            Some(documents) => documents.load(&header.batch, sku).await.map_err(Failure::environment)?,
+            None => None,
+        };
+        let state = match document {
+            Some(document) => document.state,
+            None => {
+                let state = committed_state(&store, header, &entry, Incarnation(0), 0).await;
+                as_assembled(state.map_err(environment)?, set.as_ref(), control)
+            }
+        };
+        Ok(Some(Self { entry, state, results, set }))
     }
 
     /// How the job of `role` stands, and why.
@@ -153,4 +170,34 @@ impl SkuOutcome {
             source_types,
         }
     }
+}
+
+/// Completes what the objects tell by what the last set was assembled from, which names the
+/// jobs that ended without a result, and by what the operators want.
+fn as_assembled(mut state: SkuState, set: Option<&SetResult>, control: Option<&BatchControl>) -> SkuState {
+    let cancelled = control.is_some_and(|control| control.running == Running::Cancelled);
+    for (role, job) in &mut state.jobs {
+        if job.state.is_terminal() {
+            continue;
+        }
+        let word = set.and_then(|set| set.basis.get(role)).map_or("", String::as_str);
+        let why = set.and_then(|set| set.absent.get(role)).cloned().unwrap_or_default();
+        job.state = match word {
+            "failed" => JobState::Failed { why },
+            "over-budget" => JobState::OverBudget { why },
+            "skipped" => JobState::Skipped { reason: why, blocked_on: None },
+            "cancelled" => JobState::Cancelled,
+            _ if cancelled => JobState::Cancelled,
+            _ => continue,
+        };
+    }
+    if let Some(set) = set {
+        let revision = set.revision();
+        state.set.state = if set.is_complete() {
+            SetState::Published { revision }
+        } else {
+            SetState::Partial { revision }
+        };
+    }
+    state
 }

@@ -1,55 +1,60 @@
-//! What a person sees while a run goes on: bars with an estimate on a terminal, plain lines
-//! now and then elsewhere.
+//! What a person sees while a catalog is taken in and made: bars with an estimate on a
+//! terminal, plain lines now and then elsewhere.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use packshot_pipeline::tally::Tally;
 
+use crate::status::steps;
 use crate::terminal;
 
 /// Plain lines come at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shows how far a run is.
-pub(super) struct Progress {
+/// Shows how far the work is.
+pub struct Progress {
     bar: Option<ProgressBar>,
+    doing: &'static str,
     last_line: Instant,
     /// Steps that had ended when making began.
     before: Option<u64>,
 }
 
 impl Progress {
-    /// Begins, saying what the catalog is.
-    pub(super) fn start(catalog: &str) -> Self {
+    /// Begins, saying what the catalog is and what is done with its SKUs first.
+    pub(crate) fn start(catalog: &str, doing: &'static str) -> Self {
         terminal::note(format!("catalog: {catalog}"));
         let bar = terminal::is_interactive().then(|| {
             let bar =
-                ProgressBar::new_spinner().with_style(style("{spinner} inspecting references  {pos} SKUs"));
+                ProgressBar::new_spinner().with_style(style(&format!("{{spinner}} {doing}  {{pos}} SKUs")));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, last_line: Instant::now(), before: None }
+        Self { bar, doing, last_line: Instant::now(), before: None }
     }
 
     /// One line that must be seen, above the bar.
-    pub(super) fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| terminal::note(line)),
             None => terminal::note(line),
         }
     }
 
-    /// `skus` SKUs were inspected and submitted.
-    pub(super) fn taken(&mut self, skus: u64) {
+    /// `skus` SKUs were taken in.
+    pub(crate) fn taken(&mut self, skus: u64) {
         match &self.bar {
             Some(bar) => bar.set_position(skus),
-            None => self.line(|| format!("inspected the references of {skus} SKUs")),
+            None => {
+                let doing = self.doing;
+                self.line(|| format!("{doing}: {skus} SKUs"));
+            }
         }
     }
 
     /// Where the batch stands. What stood already when making began is no step.
-    pub(super) fn made(&mut self, tally: &Tally) {
+    pub(crate) fn made(&mut self, tally: &Tally) {
         let (done, total) = steps(tally);
         let before = *self.before.get_or_insert_with(|| {
             if let Some(bar) = &self.bar {
@@ -76,7 +81,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -90,16 +95,7 @@ impl Progress {
     }
 }
 
-/// Images and sets that have ended, and all of them.
-fn steps(tally: &Tally) -> (u64, u64) {
-    let total = tally.jobs_all() + tally.skus();
-    let jobs = ["waiting", "ready", "running"].map(|state| tally.jobs(None, state));
-    let sets = ["open", "due", "running"].map(|state| tally.sets(state));
-    let open: u64 = jobs.iter().chain(&sets).sum();
-    (total.saturating_sub(open), total)
-}
-
 fn style(template: &str) -> ProgressStyle {
-    // The templates are constants of this file; a bad one would only look plain.
+    // The templates are written in this crate; a bad one would only look plain.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

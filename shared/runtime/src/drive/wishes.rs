@@ -1,0 +1,81 @@
+//! What the operators want of a batch, looked at before a claim: messages that were sent
+//! before a pause or a cancel must not start afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use packshot_pipeline::change::Slot;
+use packshot_pipeline::ids::BatchId;
+use packshot_pipeline::manifest::Batch;
+use packshot_pipeline::state::Event;
+use tracing::warn;
+
+use super::Driver;
+use crate::port::{CoordinatorError, Message, Running};
+use crate::tell::tell;
+
+/// For how long what was seen is believed, in milliseconds: a pause acts within this time.
+const BELIEVED_MS: u64 = 1_000;
+
+/// What was last seen, and when.
+#[derive(Debug, Default)]
+pub(super) struct Wishes(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    at_ms: Option<u64>,
+    running: BTreeMap<BatchId, Running>,
+}
+
+impl Driver {
+    /// Why the message's job is not to be started now, once everything that follows from
+    /// that is done; `None` when it is.
+    pub(super) async fn held_back(
+        &self,
+        header: &Batch,
+        message: &Message,
+    ) -> Result<Option<&'static str>, CoordinatorError> {
+        match self.wish(&message.batch).await {
+            Running::Yes => Ok(None),
+            Running::Paused => {
+                let loaded = self.ports.coordinator.load(&message.batch, &message.sku).await?;
+                if let Some(pool) = loaded.and_then(|loaded| loaded.state.pool(message.target)) {
+                    let slot =
+                        Slot { sku: message.sku.clone(), target: message.target, number: message.number };
+                    let now_ms = self.ports.clock.now_ms();
+                    self.ports.coordinator.mark_ready(&message.batch, pool, &[slot], now_ms).await?;
+                }
+                Ok(Some("the batch is paused"))
+            }
+            Running::Cancelled => {
+                let policy = &header.settings.policy;
+                let (batch, sku) = (&message.batch, &message.sku);
+                tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, sku, &Event::Cancel).await?;
+                Ok(Some("the batch is cancelled"))
+            }
+        }
+    }
+
+    async fn wish(&self, batch: &BatchId) -> Running {
+        let now_ms = self.ports.clock.now_ms();
+        let seen = || self.wishes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = {
+            let mut seen = seen();
+            let due = seen.at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= BELIEVED_MS);
+            // One asks, the others go by what was seen before.
+            seen.at_ms = if due { Some(now_ms) } else { seen.at_ms };
+            due
+        };
+        if due {
+            match self.ports.coordinator.batches().await {
+                Ok(controls) => {
+                    let running = controls.into_iter().map(|control| (control.batch, control.running));
+                    seen().running = running.collect();
+                }
+                Err(error) => warn!(%error, "could not see which batches are paused"),
+            }
+        }
+        // A batch that the coordinator has lost was open when the message was sent.
+        seen().running.get(batch).copied().unwrap_or(Running::Yes)
+    }
+}

@@ -1,0 +1,220 @@
+//! A RabbitMQ server of one's own: its own node name, ports, data, cookie and port mapper, so
+//! that it can be killed and alarmed without anybody else noticing.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio::time::Instant;
+
+use super::free_port;
+
+/// How long a start or a stop may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Starts the server and waits for it; ends it, and what it left, when the input closes,
+/// which it does when the process that started it is gone, however it went.
+const KEEPER: &str = r#"
+bin=$1; dir=$2
+"$bin/rabbitmq-server" </dev/null >"$dir/out" 2>&1 &
+server=$!
+exec 3<&0
+(
+    cat <&3 >/dev/null
+    [ -s "$dir/pid" ] && kill -9 "$(cat "$dir/pid")"
+    kill -9 $server
+    epmd -port "$ERL_EPMD_PORT" -kill
+    rm -rf "$dir"
+) >/dev/null 2>&1 &
+wait $server
+"#;
+
+/// A server that listens, or could be started again.
+pub struct RabbitServer {
+    dir: PathBuf,
+    node: String,
+    port: u16,
+    tls_port: Option<u16>,
+    environment: Vec<(&'static str, String)>,
+    keeper: Option<Child>,
+    /// Whether a test left it in a state that the next one must not meet.
+    pub disturbed: bool,
+}
+
+impl RabbitServer {
+    /// Starts one.
+    pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Starts one that also listens for TLS, with the certificate and key in `tls` (files
+    /// `ca.pem`, `server.pem` and `server.key`).
+    pub async fn start_with(tls: Option<&Path>) -> Self {
+        let dir = TempDir::with_prefix("packshot-rabbitmq-").unwrap().keep();
+        let (port, distribution, mapper) = (free_port(), free_port(), free_port());
+        let tls_port = tls.map(|_| free_port());
+        let node = format!("packshot-{}-{port}@localhost", std::process::id());
+        std::fs::create_dir(dir.join("log")).unwrap();
+        std::fs::write(dir.join("plugins"), "[].").unwrap();
+        let cookie = dir.join(".erlang.cookie");
+        std::fs::write(&cookie, "PACKSHOTTEST").unwrap();
+        std::fs::set_permissions(&cookie, std::fs::Permissions::from_mode(0o400)).unwrap();
+        let mut settings = format!(
+            "listeners.tcp.1 = 127.0.0.1:{port}\nlog.file.level = warning\n\
+             disk_free_limit.absolute = 1MB\n"
+        );
+        if let (Some(tls), Some(port)) = (tls, tls_port) {
+            let path = |name: &str| tls.join(name).display().to_string();
+            settings += &format!(
+                "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {}\n\
+                 ssl_options.certfile = {}\nssl_options.keyfile = {}\nssl_options.verify = verify_none\n",
+                path("ca.pem"),
+                path("server.pem"),
+                path("server.key"),
+            );
+        }
+        std::fs::write(dir.join("rabbitmq.conf"), settings).unwrap();
+        let path = |name: &str| dir.join(name).display().to_string();
+        let loopback = "-kernel inet_dist_use_interface {127,0,0,1}";
+        let environment = vec![
+            ("HOME", dir.display().to_string()),
+            ("RABBITMQ_NODENAME", node.clone()),
+            ("RABBITMQ_DIST_PORT", distribution.to_string()),
+            ("RABBITMQ_MNESIA_BASE", path("data")),
+            ("RABBITMQ_LOG_BASE", path("log")),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins")),
+            ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
+            ("RABBITMQ_CONF_ENV_FILE", path("none")),
+            ("RABBITMQ_PID_FILE", path("pid")),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", loopback.to_owned()),
+            ("ERL_EPMD_PORT", mapper.to_string()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+        ];
+        let mut server = Self { dir, node, port, tls_port, environment, keeper: None, disturbed: false };
+        server.start_again().await;
+        server
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Its URL for TLS.
+    pub fn tls_url(&self) -> String {
+        format!("amqps://guest:guest@localhost:{}/%2f", self.tls_port.unwrap())
+    }
+
+    /// Starts it after a stop or a kill, with the data that it had.
+    pub async fn start_again(&mut self) {
+        assert!(self.keeper.is_none(), "the server runs");
+        let _ = std::fs::remove_file(self.dir.join("pid"));
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(KEEPER).arg("keeper").arg(programs()).arg(&self.dir);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value.as_str())));
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.keeper = Some(command.spawn().unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        while tokio::net::TcpStream::connect(self.address()).await.is_err() {
+            let ended = self.keeper.as_mut().and_then(|keeper| keeper.try_wait().unwrap());
+            let late = Instant::now() > deadline;
+            assert!(ended.is_none() && !late, "rabbitmq-server did not start:\n{}", self.output());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self) {
+        self.signal("-KILL").await;
+    }
+
+    /// An orderly stop.
+    pub async fn stop(&mut self) {
+        self.signal("-TERM").await;
+    }
+
+    async fn signal(&mut self, signal: &str) {
+        self.disturbed = true;
+        let pid = std::fs::read_to_string(self.dir.join("pid")).unwrap();
+        let sent = Command::new("kill").arg(signal).arg(pid.trim()).status().unwrap();
+        assert!(sent.success(), "no process {pid}");
+        let deadline = Instant::now() + PATIENCE;
+        let process = Path::new("/proc").join(pid.trim());
+        while process.exists() {
+            assert!(Instant::now() < deadline, "process {pid} does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // The keeper's own end must not take the data along.
+        if let Some(mut keeper) = self.keeper.take() {
+            kill_group(keeper.id());
+            let _ = keeper.wait();
+        }
+    }
+
+    /// Runs `rabbitmqctl` and returns what it prints.
+    pub async fn ctl(&self, arguments: &[&str]) -> String {
+        let mut command = tokio::process::Command::new(programs().join("rabbitmqctl"));
+        command.args(["-q", "-n", &self.node]).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value.as_str())));
+        let out = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(out.status.success(), "rabbitmqctl {arguments:?}: {} {}", text(&out.stdout), text(&out.stderr));
+        text(&out.stdout)
+    }
+
+    fn output(&self) -> String {
+        std::fs::read_to_string(self.dir.join("out")).unwrap_or_default()
+    }
+}
+
+impl Drop for RabbitServer {
+    fn drop(&mut self) {
+        // Closing the keeper's input ends everything.
+        if let Some(mut keeper) = self.keeper.take() {
+            drop(keeper.stdin.take());
+            let _ = keeper.wait();
+        } else {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+fn kill_group(leader: u32) {
+    let _ = Command::new("kill").args(["-KILL", "--", &format!("-{leader}")]).status();
+}
+
+/// The server's own programs; the ones on the path of Debian insist on another user.
+fn programs() -> PathBuf {
+    let known = PathBuf::from("/usr/lib/rabbitmq/bin");
+    if known.join("rabbitmq-server").exists() {
+        return known;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).find(|folder| folder.join("rabbitmq-server").exists());
+    found.expect("rabbitmq-server is not installed; these tests need it")
+}
+
+/// The server that tests which disturb it take turns on.
+pub async fn private() -> MutexGuard<'static, RabbitServer> {
+    static SERVER: OnceCell<Mutex<RabbitServer>> = OnceCell::const_new();
+    let server = SERVER.get_or_init(|| async { Mutex::new(RabbitServer::start().await) }).await;
+    let mut server = server.lock().await;
+    if server.keeper.is_none() {
+        server.start_again().await;
+    }
+    if server.disturbed {
+        server.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+        server.disturbed = false;
+    }
+    server
+}
