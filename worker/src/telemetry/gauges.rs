@@ -73,7 +73,7 @@ impl On {
         let open = coordinator.batches().await?;
         heads.retain(|(batch, _), _| open.iter().any(|control| control.batch == *batch));
         for (running, state) in
-            [(Running::Yes, "yes"), (Running::Paused, "paused"), (Running::Cancelled, "cancelled")]
+            [(Running::Yes, "running"), (Running::Paused, "paused"), (Running::Cancelled, "cancelled")]
         {
             let count = open.iter().filter(|control| control.running == running).count();
             self.record(&names::BATCHES, count as f64, &[(names::STATE, state)]);

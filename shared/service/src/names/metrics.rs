@@ -18,7 +18,7 @@ pub const READY_OLDEST_AGE: Metric =
     gauge("packshot.ready.oldest.age", "s", &[POOL], "how long the first of the due jobs has been seen waiting to be handed out");
 /// Open batches.
 pub const BATCHES: Metric =
-    gauge("packshot.batches", "{batch}", &[STATE], "open batches: `yes` runs, `paused`, `cancelled`");
+    gauge("packshot.batches", "{batch}", &[STATE], "open batches: `running`, `paused` or `cancelled`");
 /// Jobs by state.
 pub const JOBS: Metric =
     gauge("packshot.jobs", "{job}", &[ROLE, STATE], "jobs and sets of the open batches by state");
