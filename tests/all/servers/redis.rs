@@ -2,7 +2,6 @@
 //! asked directly what is in it.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -73,11 +72,6 @@ impl RedisServer {
     /// Its port.
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Where its data are.
-    pub(crate) fn dir(&self) -> PathBuf {
-        self.dir.path().to_owned()
     }
 
     /// Sends one command on a connection of its own.

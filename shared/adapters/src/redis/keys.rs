@@ -10,21 +10,19 @@ pub(super) struct Keys {
     prefix: String,
 }
 
-/// Where in the index a slot stands; the numbers are those of the scripts.
+/// Where in the index a slot stands: in one of these at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
-    Nowhere = 0,
-    Ready = 1,
-    Dispatched = 2,
-    Leased = 3,
+    Ready,
+    Dispatched,
+    Leased,
 }
 
 impl Place {
-    pub(super) const INDEXED: [Place; 3] = [Place::Ready, Place::Dispatched, Place::Leased];
+    pub(super) const ALL: [Place; 3] = [Place::Ready, Place::Dispatched, Place::Leased];
 
     fn word(self) -> &'static str {
         match self {
-            Place::Nowhere => "nowhere",
             Place::Ready => "ready",
             Place::Dispatched => "dispatched",
             Place::Leased => "leased",
@@ -86,23 +84,12 @@ impl Keys {
         self.of(batch, &format!("{}:{pool}", place.word()))
     }
 
-    /// The first five keys of the script that writes documents.
-    pub(super) fn written(&self, batch: &BatchId) -> [String; 5] {
-        [
-            self.life(batch),
-            self.documents(batch),
-            self.skus(batch),
-            self.tally(batch),
-            self.news(batch),
-        ]
-    }
-
     /// Every key of the batch, its life first, the ledger's not among them.
     pub(super) fn all(&self, batch: &BatchId) -> Vec<String> {
-        let index = Pool::ALL
-            .into_iter()
-            .flat_map(|pool| Place::INDEXED.map(|place| self.index(batch, place, pool)));
-        self.written(batch).into_iter().chain(index).collect()
+        let index =
+            Pool::ALL.into_iter().flat_map(|pool| Place::ALL.map(|place| self.index(batch, place, pool)));
+        let others = [Self::life, Self::documents, Self::skus, Self::tally, Self::news];
+        others.map(|key| key(self, batch)).into_iter().chain(index).collect()
     }
 
     /// The ledger's keys: totals, amounts, times, settled.

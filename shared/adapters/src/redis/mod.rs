@@ -49,6 +49,9 @@ const LIVES_MAX: u32 = 3;
 /// Slots moved by one call of a script, so that none keeps others waiting for long.
 const MOVED_MAX: usize = 500;
 
+/// What is read in one go at the most, however much is asked for.
+const PAGE_MAX: usize = 100_000;
+
 /// Documents, index, limits and ledger in Redis.
 pub struct RedisCoordinator {
     link: Arc<Link>,
@@ -190,7 +193,7 @@ impl RedisCoordinator {
 /// Members up to the score `max`, those of the lowest scores first.
 fn by_time(key: &str, max: &str, limit: usize) -> Cmd {
     let mut command = cmd("ZRANGE");
-    command.arg(key).arg("-inf").arg(max).arg("BYSCORE").arg("LIMIT").arg(0).arg(limit);
+    command.arg(key).arg("-inf").arg(max).arg("BYSCORE").arg("LIMIT").arg(0).arg(limit.min(PAGE_MAX));
     command
 }
 
@@ -311,7 +314,8 @@ impl Coordinator for RedisCoordinator {
     ) -> Result<Vec<Sku>, CoordinatorError> {
         let from = after.map_or_else(|| "-".to_owned(), |sku| format!("({sku}"));
         let mut command = cmd("ZRANGE");
-        command.arg(self.keys.skus(batch)).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(limit);
+        command.arg(self.keys.skus(batch)).arg(from).arg("+").arg("BYLEX").arg("LIMIT").arg(0);
+        command.arg(limit.min(PAGE_MAX));
         let found: Vec<String> = self.ask(|| format!("listing the SKUs of {batch}"), &command).await?;
         let parse = |text: &String| {
             Sku::new(text).map_err(|bad| {
@@ -388,7 +392,7 @@ impl Coordinator for RedisCoordinator {
 
     async fn depth(&self, batch: &BatchId, pool: Pool) -> Result<Depth, CoordinatorError> {
         let mut all = Pipeline::new();
-        for place in Place::INDEXED {
+        for place in Place::ALL {
             all.cmd("ZCARD").arg(self.keys.index(batch, place, pool));
         }
         let doing = || format!("measuring the index of {batch}");
@@ -415,14 +419,18 @@ impl Coordinator for RedisCoordinator {
             return Ok(Vec::new());
         }
         let mut command = cmd("XRANGE");
-        command.arg(self.keys.news(batch)).arg(form::news_after(after)).arg("+").arg("COUNT").arg(limit);
+        command.arg(self.keys.news(batch)).arg(form::news_from(after)).arg("+").arg("COUNT");
+        command.arg(limit.min(PAGE_MAX) + 1);
         let doing = || format!("reading the news of {batch}");
-        let found: Vec<(String, (String, Vec<u8>))> = self.ask(doing, &command).await?;
-        let parse = |(id, (_, body)): &(String, (String, Vec<u8>))| {
-            let parsed = form::news_number(id).and_then(|number| Ok((number, serde_json::from_slice(body)?)));
-            parsed.map_err(|error| self.link.named.unreadable(&format!("the news of {batch}"), &error))
-        };
-        found.iter().map(parse).collect()
+        let found: Vec<form::NewsEntry> = self.ask(doing, &command).await?;
+        let mut news = Vec::new();
+        for entry in &found {
+            let pieces = form::parse_news(entry);
+            news.extend(pieces.map_err(|error| self.link.named.unreadable(&doing(), &error))?);
+        }
+        news.retain(|(number, _)| *number > after);
+        news.truncate(limit);
+        Ok(news)
     }
 
     async fn changed(&self, seen: u64) -> u64 {

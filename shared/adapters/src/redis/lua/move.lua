@@ -3,11 +3,17 @@
 -- Takes no memory, so it is allowed when there is none left: else a dispatcher would send
 -- the same messages again and again.
 -- KEYS: from, to. ARGV: time, members. Answers how many were moved.
-local moved = 0
-for i = 2, #ARGV do
-  if redis.call('ZREM', KEYS[1], ARGV[i]) == 1 then
-    redis.call('ZADD', KEYS[2], ARGV[1], ARGV[i])
+local members, moved, into = {}, 0, {}
+for i, score in ipairs(redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 2))) do
+  if score then
     moved = moved + 1
+    members[moved] = ARGV[i + 1]
+    into[2 * moved - 1] = ARGV[1]
+    into[2 * moved] = ARGV[i + 1]
   end
+end
+if moved > 0 then
+  redis.call('ZREM', KEYS[1], unpack(members))
+  redis.call('ZADD', KEYS[2], unpack(into))
 end
 return moved

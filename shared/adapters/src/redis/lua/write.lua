@@ -1,9 +1,8 @@
 #!lua
 -- Compare-and-set of one document with everything that changes beside it.
--- KEYS: life, documents, SKUs, tally, news, then per pool: ready, dispatched, leased.
--- ARGV: life, SKU, version expected ('' = none is there yet), new version and document,
---   news kept, number of index ops, per op: place (0 none, 1 ready, 3 leased), pool's
---   number from 0, member, time; number of totals, per total: name, difference; news.
+-- KEYS: life, documents, then those that the commands name.
+-- ARGV: life, SKU, version expected ('' = none is there yet), new version and document;
+--   then commands: name, number of its key, number of arguments, arguments.
 -- Answers {'done'}, {'life', its life} or {'conflict', what is there}.
 -- The server refuses it as a whole when memory is short, so all of it happens or nothing.
 local life = redis.call('GET', KEYS[1])
@@ -19,32 +18,18 @@ if version ~= ARGV[3] then
   return { 'conflict', present }
 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
-if version == '' then
-  redis.call('ZADD', KEYS[3], 0, ARGV[2])
-end
-local at = 7
-for _ = 1, tonumber(ARGV[6]) do
-  local place = tonumber(ARGV[at])
-  local before = 5 + 3 * tonumber(ARGV[at + 1])
-  local member = ARGV[at + 2]
-  for other = 1, 3 do
-    if other ~= place then
-      redis.call('ZREM', KEYS[before + other], member)
-    end
-  end
-  if place ~= 0 then
-    redis.call('ZADD', KEYS[before + place], ARGV[at + 3], member)
-  end
-  at = at + 4
-end
-local totals = tonumber(ARGV[at])
-at = at + 1
-for _ = 1, totals do
+local at, last, failure = 5, #ARGV, nil
+while at <= last do
+  local args = tonumber(ARGV[at + 2])
+  local answer =
+    redis.pcall(ARGV[at], KEYS[tonumber(ARGV[at + 1])], unpack(ARGV, at + 3, at + 2 + args))
   -- A total that overflows stays as it is: totals decide nothing.
-  redis.pcall('HINCRBY', KEYS[4], ARGV[at], ARGV[at + 1])
-  at = at + 2
+  if type(answer) == 'table' and answer.err and not string.find(answer.err, 'overflow', 1, true) then
+    failure = failure or answer.err
+  end
+  at = at + 3 + args
 end
-for i = at, #ARGV do
-  redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[5], '*', 'n', ARGV[i])
+if failure then
+  return redis.error_reply(failure)
 end
 return { 'done' }
