@@ -125,7 +125,7 @@ fn is_product(mask: &GrayImage, x: f32, y: f32) -> bool {
 /// Structure on the product that the reference does not have.
 fn on_product(frame: &Frame, features: &FeatureMap, size: (u32, u32)) -> Metric {
     let mut inside: Vec<f32> =
-        features.added.iter().zip(&frame.core).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
+        features.added.iter().zip(&frame.inner).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
     let value = quantile(&mut inside, 0.985);
     let place = feature::places(frame, &features.map);
     Metric {

@@ -18,6 +18,10 @@ use super::frame::Frame;
 const CLUSTERS: usize = 7;
 /// Smallest share of the product that counts as a part.
 const PART_MIN: f32 = 0.012;
+/// Fewest solid pixels that a part's colour is read from, and the share of the product above
+/// which a part without them counts all the same.
+const SOLID_MIN: usize = 24;
+const THIN_MAX: f32 = 0.25;
 /// Share of a light-like colour change that counts as drift.
 const LIGHT_SHARE: f32 = 0.5;
 /// Largest believable gain of one channel between two photos of a shop, as a logarithm.
@@ -168,7 +172,9 @@ fn parts(frame: &Frame) -> Vec<Part> {
             }
         }
         let smallest = (PART_MIN * inside.len() as f32) as u64;
-        found.extend(part(frame, &members, inside.len()));
+        // where surfaces meet, resampling and compression mix their colours
+        let solid = mask::erode(&layer, 2);
+        found.extend(part(frame, &members, &solid, inside.len()));
         let opened = mask::open(&layer, 1);
         let labelled = mask::label(&opened);
         let large: Vec<_> = labelled.components.iter().filter(|c| c.area >= smallest.max(20)).collect();
@@ -177,18 +183,28 @@ fn parts(frame: &Frame) -> Vec<Part> {
                 let only = labelled.select(|c| c.label == component.label);
                 let pixels: Vec<usize> =
                     members.iter().copied().filter(|&i| only.as_raw()[i] > 127).collect();
-                found.extend(part(frame, &pixels, inside.len()));
+                found.extend(part(frame, &pixels, &solid, inside.len()));
             }
         }
     }
     found
 }
 
-fn part(frame: &Frame, pixels: &[usize], total: usize) -> Option<Part> {
+/// A part from its pixels; its colours are those of its `solid` pixels. A part that has
+/// hardly any is too thin for its colour to be known.
+fn part(frame: &Frame, pixels: &[usize], solid: &image::GrayImage, total: usize) -> Option<Part> {
     let share = pixels.len() as f32 / total as f32;
     if share < PART_MIN || pixels.len() < 20 {
         return None;
     }
+    let kept: Vec<usize> = pixels.iter().copied().filter(|&i| solid.as_raw()[i] > 127).collect();
+    let pixels = if kept.len() >= SOLID_MIN {
+        &kept[..]
+    } else if share > THIN_MAX {
+        pixels
+    } else {
+        return None;
+    };
     let median = |image: &image::RgbImage| {
         let mut out = [0f32; 3];
         for (channel, value) in out.iter_mut().enumerate() {

@@ -103,8 +103,10 @@ impl Prepared {
             Ok(cutout) => cutout,
             Err(why) => {
                 let reason = format!("the reference's product cannot be cut out: {why}");
-                let review = super::verdict::decide(&[], Some(&reason), role, calibration);
-                return Ok(report(review, role, want_heatmap.then(|| candidate.rgb.clone())));
+                let measured = super::measure_uncut(&self.photo.rgb, &candidate.rgb, &reason);
+                let review = super::decide(&measured, role, calibration);
+                let heatmap = want_heatmap.then(|| super::evidence(&candidate.rgb, &measured, &review));
+                return Ok(report(review, role, heatmap));
             }
         };
         let request = ReviewRequest {

@@ -15,6 +15,8 @@ use packshot_pipeline::finding::Axis;
 
 use super::channel::{Channel, Metric, quantile};
 use super::frame::Frame;
+use super::local;
+use super::words::{self, Fate, Mark};
 
 /// Window of the structure map, by the product's size.
 const WINDOW: f32 = 0.022;
@@ -44,27 +46,36 @@ pub(super) fn measure(
     let reference = frame.inside_blur(&frame.reference_lab.l, 1.0, &weight);
     let candidate = frame.inside_blur(&frame.local_lab.l, 1.0, &weight);
     let (reference, candidate) = (masked(frame, &reference), masked(frame, &candidate));
-    let candidate = aligned(frame, &reference, &candidate);
-    let map = structure(frame, &reference, &candidate);
+    let beyond = blur::gaussian(&frame.plane(frame.local_lab.l.clone()), 1.0).data;
+    let candidate = local::aligned(frame, &reference, &candidate, &beyond);
+    let map = within(frame, structure(frame, &reference, &candidate));
     let (missing, added) = one_sided(frame, &reference, &candidate);
-    let mut inside: Vec<f32> = map.iter().zip(&frame.core).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
+    let (missing, added) = (within(frame, missing), within(frame, added));
+    let mut inside: Vec<f32> = map.iter().zip(&frame.inner).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
     if inside.len() < 200 {
         let empty = Channel::silent(Axis::Feature);
         return FeatureMap { channel: empty, map: vec![0.0; frame.core.len()], added };
     }
     let top = top_mean(&mut inside, 0.003);
     let places = places(frame, &map);
-    let words: Vec<String> =
-        places.iter().take(3).map(|p| describe(frame, p, &reference, &candidate, &missing, &added)).collect();
+    let marks: Vec<Mark> = places
+        .iter()
+        .take(6)
+        .map(|p| Mark {
+            fate: fate(frame, p, &reference, &candidate, &missing, &added),
+            side: side(frame, p.rect),
+            label: words::on_label(frame, p.rect, protected),
+        })
+        .collect();
     let region = places.first().and_then(|p| frame.region(p.rect, size));
-    let named = places.first().and_then(|p| frame.region(p.rect, size)).and_then(|_| label(protected));
-    let evidence = match (words.is_empty(), named) {
-        (true, _) => "fine structure differs a little all over the product".to_owned(),
-        (false, Some(label)) => format!("{label}{}", words.join("; ")),
-        (false, None) => words.join("; "),
+    let told = words::sentence(&marks);
+    let evidence = if told.is_empty() {
+        "fine structure differs a little all over the product".to_owned()
+    } else {
+        told.clone()
     };
     let edges = |plane: &[f32]| {
-        let mut v: Vec<f32> = plane.iter().zip(&frame.core).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
+        let mut v: Vec<f32> = plane.iter().zip(&frame.inner).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
         top_mean(&mut v, 0.003)
     };
     let metrics = vec![
@@ -73,14 +84,14 @@ pub(super) fn measure(
             name: "feature_missing",
             value: f64::from(edges(&missing)),
             region,
-            evidence: format!("marks of the reference are missing: {}", words.join("; ")),
+            evidence: format!("marks of the reference are missing: {told}"),
             cure: None,
         },
         Metric {
             name: "feature_added",
             value: f64::from(edges(&added)),
             region,
-            evidence: format!("marks that the reference does not have: {}", words.join("; ")),
+            evidence: format!("marks that the reference does not have: {told}"),
             cure: None,
         },
     ];
@@ -93,11 +104,14 @@ pub(super) fn measure(
     FeatureMap { channel, map, added }
 }
 
-fn label(protected: &[ProtectedRegion]) -> Option<&'static str> {
-    protected
-        .iter()
-        .any(|p| p.kind == packshot_pipeline::facts::ProtectedKind::Label && p.strength > 0.8)
-        .then_some("")
+/// Zero in the rim.
+fn within(frame: &Frame, mut plane: Vec<f32>) -> Vec<f32> {
+    for (v, k) in plane.iter_mut().zip(&frame.inner) {
+        if !k {
+            *v = 0.0;
+        }
+    }
+    plane
 }
 
 fn masked(frame: &Frame, plane: &[f32]) -> Vec<f32> {
@@ -109,124 +123,6 @@ fn top_mean(values: &mut [f32], share: f32) -> f32 {
     let limit = quantile(values, 1.0 - share);
     let (sum, n) = values.iter().filter(|v| **v >= limit).fold((0.0, 0.0), |s, v| (s.0 + v, s.1 + 1.0));
     sum / f32::max(n, 1.0)
-}
-
-/// Takes out the slow misalignment that the affine map leaves: block-wise best shifts of at
-/// most three pixels, smoothed over the whole product so that a single moved mark stays moved.
-fn aligned(frame: &Frame, reference: &[f32], candidate: &[f32]) -> Vec<f32> {
-    const REACH: i32 = 3;
-    let (w, h) = (frame.width as i32, frame.height as i32);
-    let block = ((0.10 * frame.size) as i32).max(12);
-    let (columns, rows) = ((w / block + 1) as usize, (h / block + 1) as usize);
-    let mut shift = [vec![0f32; columns * rows], vec![0f32; columns * rows]];
-    let mut trust = vec![0f32; columns * rows];
-    for row in 0..rows {
-        for column in 0..columns {
-            let at = row * columns + column;
-            if let Some((dx, dy, gain)) = best_shift(
-                frame,
-                reference,
-                candidate,
-                column as i32 * block,
-                row as i32 * block,
-                block,
-                REACH,
-            ) {
-                shift[0][at] = dx;
-                shift[1][at] = dy;
-                trust[at] = gain;
-            }
-        }
-    }
-    let smooth = |values: &[f32], x: f32, y: f32| {
-        let (mut sum, mut n) = (0.0, 1e-3);
-        for row in 0..rows {
-            for column in 0..columns {
-                let d = ((column as f32 + 0.5) * block as f32 - x).powi(2)
-                    + ((row as f32 + 0.5) * block as f32 - y).powi(2);
-                let weight = trust[row * columns + column] * (-d / (2.0 * (0.25 * frame.size).powi(2))).exp();
-                sum += weight * values[row * columns + column];
-                n += weight;
-            }
-        }
-        sum / n
-    };
-    // the field is slow: a coarse grid of it, read bilinearly by nearest cell
-    const CELL: i32 = 8;
-    let grid_w = (w / CELL + 1) as usize;
-    let grid: Vec<(f32, f32)> = (0..=h / CELL)
-        .flat_map(|gy| (0..=w / CELL).map(move |gx| (gx, gy)))
-        .map(|(gx, gy)| {
-            let (x, y) = ((gx * CELL) as f32 + 4.0, (gy * CELL) as f32 + 4.0);
-            (smooth(&shift[0], x, y), smooth(&shift[1], x, y))
-        })
-        .collect();
-    let plane = frame.plane(candidate.to_vec());
-    let mut out = Vec::with_capacity(candidate.len());
-    for y in 0..h {
-        for x in 0..w {
-            let (dx, dy) = grid[(y / CELL) as usize * grid_w + (x / CELL) as usize];
-            out.push(bilinear(&plane, x as f32 + dx, y as f32 + dy));
-        }
-    }
-    out
-}
-
-fn bilinear(plane: &blur::Plane, x: f32, y: f32) -> f32 {
-    let (x0, y0) = (x.floor(), y.floor());
-    let (u, v) = (x - x0, y - y0);
-    let at = |dx: i64, dy: i64| plane.at(x0 as i64 + dx, y0 as i64 + dy);
-    (at(0, 0) * (1.0 - u) + at(1, 0) * u) * (1.0 - v) + (at(0, 1) * (1.0 - u) + at(1, 1) * u) * v
-}
-
-/// The shift of one block with the least squared difference of mean-free lightness, and how
-/// much better it is than the average shift.
-fn best_shift(
-    frame: &Frame,
-    reference: &[f32],
-    candidate: &[f32],
-    x0: i32,
-    y0: i32,
-    block: i32,
-    reach: i32,
-) -> Option<(f32, f32, f32)> {
-    let (w, h) = (frame.width as i32, frame.height as i32);
-    let mut pixels = Vec::new();
-    for y in (y0.max(reach)..(y0 + block).min(h - reach)).step_by(2) {
-        for x in (x0.max(reach)..(x0 + block).min(w - reach)).step_by(2) {
-            if frame.core[(y * w + x) as usize] {
-                pixels.push((y * w + x) as usize);
-            }
-        }
-    }
-    if pixels.len() < 20 {
-        return None;
-    }
-    let mut best = (f32::MAX, 0, 0);
-    let mut total = 0.0;
-    for dy in -reach..=reach {
-        for dx in -reach..=reach {
-            let step = (dy * w + dx) as isize;
-            let (mut sum, mut square) = (0.0, 0.0);
-            for &i in &pixels {
-                let d = candidate[i.wrapping_add_signed(step)] - reference[i];
-                sum += d;
-                square += d * d;
-            }
-            let n = pixels.len() as f32;
-            let cost = square / n - (sum / n).powi(2);
-            total += cost;
-            if cost < best.0 {
-                best = (cost, dx, dy);
-            }
-        }
-    }
-    let average = total / ((2 * reach + 1) * (2 * reach + 1)) as f32;
-    Some((
-        best.1 as f32,
-        best.2 as f32,
-        ((average - best.0) / (average + 2.0)).max(0.0) * (average / (average + 4.0)),
-    ))
 }
 
 /// One minus structural similarity without luminance, per pixel of the core, 0 to about 2.
@@ -325,15 +221,15 @@ pub(super) fn places(frame: &Frame, map: &[f32]) -> Vec<Place> {
     found
 }
 
-/// "a mark at the upper left is missing", "... moved 14 px to the right", ...
-fn describe(
+/// What happened to the mark at a place.
+fn fate(
     frame: &Frame,
     place: &Place,
     reference: &[f32],
     candidate: &[f32],
     missing: &[f32],
     added: &[f32],
-) -> String {
+) -> Fate {
     let mean = |plane: &[f32]| {
         let (mut sum, mut n) = (0.0, 1e-3);
         for y in place.rect.y..place.rect.y + place.rect.h {
@@ -345,18 +241,11 @@ fn describe(
         sum / n
     };
     let (gone, new) = (mean(missing), mean(added));
-    let side = side(frame, place.rect);
     if gone > 2.0 * new + 0.3 {
-        if let Some((dx, dy)) = displaced(frame, place.rect, reference, candidate) {
-            let distance = dx.hypot(dy) * frame.placement.scale;
-            return format!("a mark at the {side} moved by {distance:.0} px");
-        }
-        return format!("a mark at the {side} is missing");
+        return displaced(frame, place.rect, reference, candidate)
+            .map_or(Fate::Missing, |(dx, dy)| Fate::Moved(dx.hypot(dy) * frame.placement.scale));
     }
-    if new > 2.0 * gone + 0.3 {
-        return format!("a mark at the {side} was added");
-    }
-    format!("marks at the {side} are changed")
+    if new > 2.0 * gone + 0.3 { Fate::Added } else { Fate::Changed }
 }
 
 /// Where on the product a place lies, in words.

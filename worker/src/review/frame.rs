@@ -18,6 +18,8 @@ const PRODUCT_SIDE: f32 = 440.0;
 pub(super) const PRODUCT_SIDE_MIN: f32 = 48.0;
 /// Margin around the product, by its longest side.
 const MARGIN: f32 = 0.14;
+/// Rim of the core in which marks are not compared, by the product's size.
+const RIM: f32 = 0.02;
 
 /// Two pictures of one product, pixel upon pixel.
 pub(super) struct Frame {
@@ -44,6 +46,8 @@ pub(super) struct Frame {
     pub(super) outside: Plane,
     /// Well inside the product and visible in the candidate.
     pub(super) core: Vec<bool>,
+    /// The core without its rim, which shows the outline's errors before any change of marks.
+    pub(super) inner: Vec<bool>,
     /// The candidate's background carried under the product, L, a and b.
     pub(super) candidate_ground: [Vec<f32>; 3],
     /// Whether the candidate's frame covers the pixel.
@@ -52,6 +56,9 @@ pub(super) struct Frame {
     pub(super) visible_share: f32,
     /// Candidate pixels per frame pixel, place and turn.
     pub(super) placement: Similarity,
+    /// Corner of the frame in reference pixels, and frame pixels per reference pixel.
+    corner: (f32, f32),
+    reduced: f32,
 }
 
 impl Frame {
@@ -92,6 +99,8 @@ impl Frame {
             ground::seen_through((&reference_lab, &reference_ground), (&candidate_lab, &candidate_ground));
         let depth = mask::distance_inside(&mask::difference(&mask::threshold(&small_mask, 200), &through));
         let core: Vec<bool> = depth.data.iter().zip(&visible).map(|(d, seen)| *d > 2.0 && *seen).collect();
+        let rim = 2.0 + (RIM * size).clamp(1.0, 5.0);
+        let inner = depth.data.iter().zip(&core).map(|(d, core)| *d > rim && *core).collect();
         let shown = small_mask.pixels().zip(&visible).filter(|(p, seen)| p.0[0] > 127 && **seen).count();
         Some(Frame {
             width,
@@ -106,10 +115,18 @@ impl Frame {
             outside,
             mask: small_mask,
             core,
+            inner,
             visible,
             visible_share: shown as f32 / area as f32,
             placement,
+            corner: (crop.x as f32, crop.y as f32),
+            reduced: scale,
         })
+    }
+
+    /// A place of the reference in frame pixels.
+    pub(super) fn from_reference(&self, (x, y): (f32, f32)) -> (f32, f32) {
+        ((x - self.corner.0) * self.reduced, (y - self.corner.1) * self.reduced)
     }
 
     /// A rectangle of the frame in pixels of the candidate (its upright bounding box there).

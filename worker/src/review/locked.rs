@@ -36,6 +36,7 @@ pub(super) fn claimed(hint: Similarity) -> Registration {
         edges: 1.0,
         confidence: 1.0,
         surroundings: None,
+        companion: None,
     }
 }
 

@@ -91,7 +91,8 @@ pub(super) fn steepness(frame: &Frame, l: &[f32]) -> f32 {
     for y in 3..h.saturating_sub(4) {
         for x in 3..w.saturating_sub(4) {
             let i = y * w + x;
-            if !frame.visible[i] {
+            // the background's own edges say nothing of the product's sharpness
+            if !frame.visible[i] || frame.outside.data[i] > 3.0 {
                 continue;
             }
             for step in [1, w] {

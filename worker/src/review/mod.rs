@@ -9,10 +9,12 @@ pub mod channel;
 mod claim;
 mod colour;
 pub mod compare;
+mod deform;
 mod feature;
 mod frame;
 mod ground;
 mod heatmap;
+mod local;
 mod locked;
 mod material;
 mod objects;
@@ -24,6 +26,7 @@ mod shape;
 mod stretch;
 pub mod thresholds;
 pub mod verdict;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -218,6 +221,14 @@ fn cut_by_frame(frame: &Frame) -> Violation {
     let evidence =
         format!("the product is cut by the frame: {:.0} % of it is shown", 100.0 * frame.visible_share);
     Violation { region: None, evidence, cure: None }
+}
+
+/// Measures what can be measured when the reference's product could not be cut out: codes that
+/// the reference does not have, and sizes within a scene that both pictures show.
+pub fn measure_uncut(reference: &RgbImage, candidate: &RgbImage, why: &str) -> Measured {
+    let mut measured = unmeasured(reference, candidate, why.to_owned());
+    measured.channels.push(scale::of_scene(reference, candidate));
+    measured
 }
 
 /// Where structure or colour differs, 0 to 1.

@@ -15,6 +15,10 @@ const STEP_MIN: f32 = 6.0;
 pub(super) struct Outline {
     /// Points in frame pixels.
     pub(super) points: Vec<(f32, f32)>,
+    /// Outward normals, unit length.
+    pub(super) normals: Vec<(f32, f32)>,
+    /// Distance along the normal at which this point alone sees the candidate's edge.
+    pub(super) raw: Vec<Option<f32>>,
     /// Distance along the outward normal at which the candidate has its edge, in frame
     /// pixels; `None` where no edge can be told.
     pub(super) offsets: Vec<Option<f32>>,
@@ -56,7 +60,7 @@ pub(super) fn find(frame: &Frame) -> Outline {
         .collect();
     let offsets = smoothed(&points, &raw, (0.05 * frame.size).max(5.0));
     let decided = offsets.iter().filter(|o| o.is_some()).count() as f32 / offsets.len().max(1) as f32;
-    Outline { points, offsets, decided }
+    Outline { points, normals, raw, offsets, decided }
 }
 
 /// The position of the strongest step along a normal, nearer ones preferred.

@@ -1,21 +1,40 @@
 //! Scale drift: the product against what surrounds it. Only measurable where the same
-//! surroundings are in both pictures; without such a cue the axis is not comparable.
+//! surroundings, or a thing beside the product, are in both pictures; without such a cue the
+//! axis is not comparable.
 
-use packshot_imaging::register::Registration;
-use packshot_pipeline::finding::Axis;
+use image::RgbImage;
+use packshot_imaging::register::{self, Registration};
+use packshot_pipeline::finding::{Axis, Region};
 
 use super::channel::{Channel, Metric};
 
-/// Measures the axis.
+/// Standard errors that are taken off a measured change of size.
+const SURE: f32 = 2.0;
+
+/// Measures the axis against the surroundings and whatever was cut out with the product.
 pub(super) fn measure(registration: &Registration) -> Channel {
-    let Some(around) = registration.surroundings else { return Channel::silent(Axis::Scale) };
+    let cue = registration.surroundings.or(registration.companion);
+    let Some(around) = cue else { return Channel::silent(Axis::Scale) };
     let ratio = (registration.similarity.scale / around.similarity.scale.max(1e-6)).ln();
+    channel(ratio, ratio.abs(), around.inliers, None)
+}
+
+/// Measures the axis between two pictures whose product is not known; silent when they do not
+/// show the same scene.
+pub(super) fn of_scene(reference: &RgbImage, candidate: &RgbImage) -> Channel {
+    let Some(found) = register::motions(reference, candidate) else { return Channel::silent(Axis::Scale) };
+    let region = found.region.map(|r| Region { x: r.x, y: r.y, w: r.w, h: r.h });
+    let sure = (found.ratio.abs() - SURE * found.error).max(0.0);
+    channel(found.ratio, sure, found.inliers.0, region)
+}
+
+fn channel(ratio: f32, value: f32, inliers: usize, region: Option<Region>) -> Channel {
     let percent = 100.0 * (ratio.abs().exp() - 1.0);
     let word = if ratio > 0.0 { "larger" } else { "smaller" };
     let metric = Metric {
         name: "scale_scene",
-        value: f64::from(ratio.abs()),
-        region: None,
+        value: f64::from(value),
+        region,
         evidence: format!(
             "the product is {percent:.0} % {word} against its surroundings than in the reference"
         ),
@@ -25,6 +44,6 @@ pub(super) fn measure(registration: &Registration) -> Channel {
         axis: Axis::Scale,
         metrics: vec![metric],
         violations: Vec::new(),
-        confidence: f64::from(1.0 - (-(around.inliers as f32) / 15.0).exp()),
+        confidence: f64::from(1.0 - (-(inliers as f32) / 15.0).exp()),
     }
 }

@@ -4,23 +4,25 @@
 use image::GrayImage;
 use packshot_imaging::mask;
 use packshot_imaging::photo::Rect;
-use packshot_imaging::register::{Match, Method, Registration};
+use packshot_imaging::register::{Method, Registration};
 use packshot_pipeline::finding::{Axis, Region};
 
 use super::channel::{Channel, Metric, quantile};
+use super::deform::{self, Deformation};
 use super::frame::Frame;
 use super::outline::{self, Outline};
-
-/// Fewest matches for a stretch, and for a bend of third degree.
-const MATCHES_STRETCH: usize = 12;
-const MATCHES_BEND: usize = 30;
 
 /// Measures the axis.
 pub(super) fn measure(frame: &Frame, registration: &Registration, size: (u32, u32), whole: bool) -> Channel {
     let mut metrics = Vec::new();
-    metrics.extend(stretch(registration));
-    metrics.extend(bend(registration));
     let outline = outline::find(frame);
+    let known: Vec<Deformation> =
+        [deform::of_marks(frame, registration), deform::of_outline(frame, &outline)]
+            .into_iter()
+            .flatten()
+            .collect();
+    metrics.extend(stretch(&known));
+    metrics.extend(bend(&known));
     if whole {
         metrics.extend(contour(frame, &outline, size));
     }
@@ -32,13 +34,23 @@ pub(super) fn measure(frame: &Frame, registration: &Registration, size: (u32, u3
     Channel { axis: Axis::Shape, metrics, violations: Vec::new(), confidence: f64::from(believed) }
 }
 
-/// Unequal scale along two directions, from the affine map over all matches.
-fn stretch(registration: &Registration) -> Option<Metric> {
-    if registration.method != Method::Keypoints || registration.inliers < MATCHES_STRETCH {
+/// Largest standard error of a stretch, as a logarithm, with which it is still measured.
+const STRETCH_ERROR_MAX: f64 = 0.02;
+
+/// Unequal scale along two directions, from marks and outline, each weighed by how exactly
+/// it knows.
+fn stretch(known: &[Deformation]) -> Option<Metric> {
+    let (mut sum, mut wide, mut weight) = (0.0, 0.0, 0.0);
+    for d in known.iter().filter(|d| d.stretch_error < STRETCH_ERROR_MAX) {
+        let w = 1.0 / (d.stretch_error.powi(2) + 1e-6);
+        sum += w * d.sure_stretch();
+        wide += w * d.widening;
+        weight += w;
+    }
+    if weight == 0.0 {
         return None;
     }
-    let value = registration.affine.anisotropy();
-    let wide = registration.affine.widening();
+    let (value, wide) = (sum / weight, wide / weight);
     let percent = 100.0 * (wide.abs().exp() - 1.0);
     let evidence = if wide.abs() > 0.6 * value {
         let word = if wide > 0.0 { "wider" } else { "taller" };
@@ -46,120 +58,15 @@ fn stretch(registration: &Registration) -> Option<Metric> {
     } else {
         format!("the product is sheared by {:.1} %", 100.0 * (value.exp() - 1.0))
     };
-    // few or crowded matches measure a stretch less exactly
-    let trust = (registration.spread / 0.3).min(1.0) * (registration.inliers as f32 / 25.0).min(1.0);
-    Some(Metric {
-        name: "shape_stretch",
-        value: f64::from(value * trust),
-        region: None,
-        evidence,
-        cure: None,
-    })
+    Some(Metric { name: "shape_stretch", value, region: None, evidence, cure: None })
 }
 
-/// Smooth bending (taper, bulge, lean): a cubic field fitted to where the matches went,
-/// beyond the affine map.
-fn bend(registration: &Registration) -> Option<Metric> {
-    let matches = &registration.matches;
-    if registration.method != Method::Keypoints || matches.len() < MATCHES_BEND {
-        return None;
-    }
-    let map = registration.affine;
-    let n = matches.len() as f64;
-    let (mx, my) = matches
-        .iter()
-        .fold((0.0, 0.0), |s, m| (s.0 + f64::from(m.from.0) / n, s.1 + f64::from(m.from.1) / n));
-    let radius = (matches
-        .iter()
-        .map(|m| (f64::from(m.from.0) - mx).powi(2) + (f64::from(m.from.1) - my).powi(2))
-        .sum::<f64>()
-        / n)
-        .sqrt()
-        .max(1.0);
-    let basis = |m: &Match| {
-        let (x, y) = ((f64::from(m.from.0) - mx) / radius, (f64::from(m.from.1) - my) / radius);
-        [1.0, x, y, x * x, x * y, y * y, x * x * x, x * x * y, x * y * y, y * y * y]
-    };
-    let residual = |m: &Match| {
-        let (x, y) = map.apply(m.from.0, m.from.1);
-        [f64::from(m.to.0 - x), f64::from(m.to.1 - y)]
-    };
-    let unit = radius * f64::from(registration.similarity.scale);
-    let mut field = [[0f64; 10]; 2];
-    for _ in 0..6 {
-        let weight = |m: &Match| {
-            let (b, r) = (basis(m), residual(m));
-            let rest: f64 = (0..2)
-                .map(|k| (r[k] - b.iter().zip(&field[k]).map(|(b, c)| b * c).sum::<f64>()).powi(2))
-                .sum();
-            1.0 / (1.0 + rest / (0.01 * unit).powi(2))
-        };
-        field = solve(matches, &basis, &residual, &weight)?;
-    }
-    // root mean square of the fitted field at the matches: the field itself, not its noise
-    let power = matches
-        .iter()
-        .map(|m| {
-            let b = basis(m);
-            (0..2).map(|k| b.iter().zip(&field[k]).map(|(b, c)| b * c).sum::<f64>().powi(2)).sum::<f64>()
-        })
-        .map(|p| p.min((0.2 * unit).powi(2)))
-        .sum::<f64>()
-        / n;
-    let value = power.sqrt() / unit;
-    Some(Metric {
-        name: "shape_bend",
-        value: value * (f64::from(registration.spread) / 0.3).min(1.0),
-        region: None,
-        evidence: format!("the product is bent or tapered by {:.1} % of its size", 100.0 * value),
-        cure: None,
-    })
-}
-
-/// Ridge-regularised weighted least squares for both displacement components.
-fn solve(
-    matches: &[Match],
-    basis: &impl Fn(&Match) -> [f64; 10],
-    residual: &impl Fn(&Match) -> [f64; 2],
-    weight: &impl Fn(&Match) -> f64,
-) -> Option<[[f64; 10]; 2]> {
-    let mut rows = [[0f64; 12]; 10];
-    for m in matches {
-        let (b, r, w) = (basis(m), residual(m), weight(m));
-        for i in 0..10 {
-            for j in 0..10 {
-                rows[i][j] += w * b[i] * b[j];
-            }
-            rows[i][10] += w * b[i] * r[0];
-            rows[i][11] += w * b[i] * r[1];
-        }
-    }
-    let ridge = 0.02 * matches.len() as f64;
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[i] += if i < 3 { 1e-6 } else { ridge };
-    }
-    for i in 0..10 {
-        let pivot = (i..10).max_by(|&a, &b| rows[a][i].abs().total_cmp(&rows[b][i].abs()))?;
-        rows.swap(i, pivot);
-        if rows[i][i].abs() < 1e-12 {
-            return None;
-        }
-        let top = rows[i];
-        for (k, row) in rows.iter_mut().enumerate() {
-            if k != i {
-                let factor = row[i] / top[i];
-                for (v, t) in row.iter_mut().zip(&top) {
-                    *v -= factor * t;
-                }
-            }
-        }
-    }
-    let mut out = [[0f64; 10]; 2];
-    for i in 0..10 {
-        out[0][i] = rows[i][10] / rows[i][i];
-        out[1][i] = rows[i][11] / rows[i][i];
-    }
-    Some(out)
+/// Smooth bending (taper, bulge, lean): the cubic field beyond the affine map, from whichever
+/// of marks and outline knows it better.
+fn bend(known: &[Deformation]) -> Option<Metric> {
+    let best = known.iter().min_by(|a, b| a.bend_error.total_cmp(&b.bend_error))?;
+    let evidence = format!("the product is bent or tapered by {:.1} % of its size", 100.0 * best.bend);
+    Some(Metric { name: "shape_bend", value: best.sure_bend(), region: None, evidence, cure: None })
 }
 
 /// How far the outline stands from where the reference has it.

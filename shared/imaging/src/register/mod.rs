@@ -10,6 +10,7 @@ mod dense;
 mod fit;
 mod keypoints;
 mod matching;
+mod motions;
 mod silhouette;
 mod transform;
 
@@ -22,6 +23,7 @@ use crate::blur::Plane;
 use crate::photo::Rect;
 use crate::resize;
 pub use matching::Match;
+pub use motions::{Motions, motions};
 pub use transform::{Affine, Similarity};
 
 use keypoints::Keypoint;
@@ -90,6 +92,8 @@ pub struct Registration {
     /// Placement of what surrounds the product, where the same surroundings are in both
     /// pictures: the cue by which scale can be judged.
     pub surroundings: Option<Surroundings>,
+    /// Placement of another thing that was cut out together with the product.
+    pub companion: Option<Surroundings>,
 }
 
 /// Placement of the unchanged surroundings.
@@ -185,6 +189,7 @@ pub fn register(
         scene = Scene::new(reference, ref_mask, bounds, candidate, FINE);
     }
     let tentative = matching::mutual(&scene.product_points, &scene.candidate_points);
+    scene.tentative.clone_from(&tentative);
     let hinted = hint.filter(Similarity::is_sane).map(|s| scene.to_working(&s));
     let voted = fit::vote(&tentative, REACH * scene.size());
     let by_marks = hinted
@@ -210,6 +215,8 @@ struct Scene {
     candidate_points: Vec<Keypoint>,
     /// Longest side of the product in working pixels of the reference.
     product_side: f32,
+    /// Matches of the product's points over the whole candidate.
+    tentative: Vec<Match>,
 }
 
 struct Placed {
@@ -254,7 +261,16 @@ impl Scene {
         let candidate_points =
             keypoints::keypoints(&light, candidate.camera_blur(), KEYPOINTS_CANDIDATE, |_, _| true);
         let product_side = longest as f32 * reference.factor;
-        Scene { reference, candidate, mask, product_points, other_points, candidate_points, product_side }
+        Scene {
+            reference,
+            candidate,
+            mask,
+            product_points,
+            other_points,
+            candidate_points,
+            product_side,
+            tentative: Vec::new(),
+        }
     }
 
     /// Longest side of the product as it would be in a candidate that it fills.
@@ -342,6 +358,32 @@ impl Scene {
         })
     }
 
+    /// Placement of the largest thing that was cut out together with the product but stands
+    /// apart from it: whichever of the two is the product, their sizes belong together.
+    fn companion(&self) -> Option<Surroundings> {
+        let labels = crate::mask::label(&crate::mask::threshold(&self.mask, 128));
+        let total: u64 = labels.components.iter().map(|c| c.area).sum();
+        let mut things: Vec<_> = labels.components.iter().filter(|c| c.area * 40 >= total).collect();
+        things.sort_by_key(|c| std::cmp::Reverse(c.area));
+        let width = self.mask.width() as usize;
+        let (w, h) = self.mask.dimensions();
+        things.into_iter().skip(1).find_map(|thing| {
+            let on = |(x, y): (f32, f32)| {
+                let (x, y) = ((x as u32).min(w - 1), (y as u32).min(h - 1));
+                labels.map[y as usize * width + x as usize] == thing.label
+            };
+            let own: Vec<Match> = self.tentative.iter().filter(|m| on(m.from)).copied().collect();
+            let (similarity, matches) = motions::apart(&own, (0.008 * self.size()).max(1.5))?;
+            let affine = fit::affine_of(&matches, similarity.to_affine(), 3.0)
+                .unwrap_or_else(|| similarity.to_affine());
+            Some(Surroundings {
+                similarity: self.to_full(&similarity),
+                affine: self.affine_to_full(&affine),
+                inliers: matches.len(),
+            })
+        })
+    }
+
     fn to_full(&self, working: &Similarity) -> Similarity {
         let scaled = working.resized(1.0 / self.reference.factor, 1.0 / self.candidate.factor);
         let (dx, dy) = scaled.apply(self.reference.offset.0, self.reference.offset.1);
@@ -379,6 +421,7 @@ impl Scene {
             edges: self.edge_score(&placed.similarity),
             confidence: count * (placed.spread / 0.4).min(1.0),
             surroundings: self.surroundings(),
+            companion: self.companion(),
         }
     }
 
@@ -421,6 +464,7 @@ impl Scene {
             edges: score,
             confidence: (score - 0.4).clamp(0.0, 0.5),
             surroundings: self.surroundings(),
+            companion: self.companion(),
         })
     }
 

@@ -90,7 +90,9 @@ fn fit(measured: &[&Measured]) -> Thresholds {
         measured.iter().filter(|m| m.label.label == 0 && m.row.uncomparable.is_none()).collect();
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for m in &harmless {
-        for (name, value) in m.row.metrics.values().flatten() {
+        for (name, value) in
+            m.row.metrics.iter().filter(|(axis, _)| m.answers_for(**axis)).flat_map(|(_, v)| v)
+        {
             values.entry(name.clone()).or_default().push(value.max(0.0));
         }
     }
@@ -107,7 +109,7 @@ fn fit(measured: &[&Measured]) -> Thresholds {
     for axis in Axis::ALL {
         let mut scores: Vec<f64> = harmless
             .iter()
-            .filter(|m| m.row.violations.get(&axis).copied().unwrap_or(0) == 0)
+            .filter(|m| m.answers_for(axis) && m.row.violations.get(&axis).copied().unwrap_or(0) == 0)
             .filter_map(|m| score(m, axis, &thresholds))
             .collect();
         if scores.len() >= 30 {
