@@ -116,7 +116,9 @@ def chart_checks(report: Report, chart: charts.Chart, program: Path) -> None:
     renders = {}
     for name, values in charts.variants().items():
         report.check(f"lint {name}", charts.lint(values, f"v{versions[0]}.0"))
-        renders[name] = objects.Objects(chart.objects(values))
+        said = chart.refusal(values)
+        report.check(f"render {name}", [said] if said else [])
+        renders[name] = objects.Objects([] if said else chart.objects(values))
     for what, problems in charts.refused(chart):
         report.check(f"refuses {what}", problems)
     report.check("tells contradictions all at once", charts.all_at_once(chart))

@@ -50,7 +50,8 @@ def compose_schema(root: Path) -> Iterator[str]:
     package = Path(importlib.util.find_spec("check_jsonschema").origin).parent
     held = package / "builtin_schemas/vendor/compose-spec.json"
     stack = yaml.safe_load((root / "deploy/compose.yaml").read_text())
-    for error in jsonschema.Draft7Validator(json.loads(held.read_text())).iter_errors(stack):
+    schema = json.loads(held.read_text())
+    for error in jsonschema.validators.validator_for(schema)(schema).iter_errors(stack):
         yield f"{error.json_path}: {error.message}"
 
 
@@ -76,7 +77,7 @@ def compose(root: Path) -> Iterator[str]:
             if not (service.get("read_only") and service.get("cap_drop") == ["ALL"] and service.get("user") == "65532:65532"):
                 yield f"{name} is not run as in the chart"
         if name.startswith("worker"):
-            grace_s = int(service["stop_grace_period"].removesuffix("s"))
+            grace_s = int(service.get("stop_grace_period", "10s").removesuffix("s"))
             drain_s = int(service["environment"]["PACKSHOT__STOP__DRAIN_S"])
             if grace_s < drain_s + 10:
                 yield f"{name}: stop_grace_period {grace_s} s for a drain of {drain_s} s"
