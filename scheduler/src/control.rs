@@ -107,11 +107,12 @@ async fn tell_all(ports: &Ports, header: &Batch, event: &Event) -> Result<u64, F
         let page = ports.coordinator.skus(batch, after.as_ref(), PAGE).await.map_err(Failure::environment)?;
         let full = page.len() == PAGE;
         after = page.last().cloned();
-        let mut telling = futures::stream::iter(page)
-            .map(|sku| async move {
-                tell(&*ports.coordinator, &*ports.clock, policy, batch, &sku, event).await
-            })
-            .buffer_unordered(TOGETHER);
+        let mut telling =
+            futures::stream::iter(page)
+                .map(|sku| async move {
+                    tell(&*ports.coordinator, &*ports.clock, policy, batch, &sku, event).await
+                })
+                .buffer_unordered(TOGETHER);
         while let Some(one) = telling.next().await {
             told += u64::from(matches!(one.map_err(Failure::environment)?, Told::Applied(_)));
         }

@@ -62,12 +62,19 @@ fn settings_findings(settings: &Settings) -> Vec<Finding> {
         .system
         .problems()
         .into_iter()
-        .map(|problem| finding(Weight::Problem, problem, "correct the setting; deploy/scheduler.toml lists all"))
+        .map(|problem| {
+            finding(Weight::Problem, problem, "correct the setting; deploy/scheduler.toml lists all")
+        })
         .collect();
     if findings.is_empty() {
-        findings.push(finding(Weight::Fine, "the settings of the outside systems are complete".to_owned(), ""));
+        findings.push(finding(
+            Weight::Fine,
+            "the settings of the outside systems are complete".to_owned(),
+            "",
+        ));
     }
-    let (lease_s, timeout_s) = (settings.policy.lease_s, u64::from(settings.system.rabbitmq.consumer_timeout_s));
+    let (lease_s, timeout_s) =
+        (settings.policy.lease_s, u64::from(settings.system.rabbitmq.consumer_timeout_s));
     // A delivery is ended at the end of its job, and the lease is renewed until then; what the
     // broker must outlast is the longest job, of which the lease is a third at least.
     if timeout_s < lease_s * LEASES_PER_TIMEOUT {
@@ -80,7 +87,10 @@ fn settings_findings(settings: &Settings) -> Vec<Finding> {
     if settings.sweep.silent_s < lease_s {
         findings.push(finding(
             Weight::Warning,
-            format!("messages are sent again after {} s, which is less than a lease", settings.sweep.silent_s),
+            format!(
+                "messages are sent again after {} s, which is less than a lease",
+                settings.sweep.silent_s
+            ),
             "raise `sweep.silent_s`; duplicates are harmless and cost time",
         ));
     }
@@ -118,7 +128,8 @@ async fn redis_findings(outside: &SystemSettings) -> Vec<Finding> {
         Ok(probe) => {
             let seen = format!("{} at {}", probe.version, probe.address);
             let first = finding(Weight::Fine, seen, String::new());
-            let rest = probe.findings.into_iter().map(|one| finding(weight(one.severity), one.what, one.to_do));
+            let rest =
+                probe.findings.into_iter().map(|one| finding(weight(one.severity), one.what, one.to_do));
             std::iter::once(first).chain(rest).collect()
         }
     }
@@ -159,11 +170,19 @@ async fn folder_findings(folder: &str) -> Vec<Finding> {
             // What is left over is one small file that nobody reads.
             let _gone = std::fs::remove_file(path).is_ok();
         }
-        Ok::<bool, packshot_runtime::port::ObjectsError>(second == Put::Exists && read.as_deref() == Some(b"one"))
+        Ok::<bool, packshot_runtime::port::ObjectsError>(
+            second == Put::Exists && read.as_deref() == Some(b"one"),
+        )
     };
     match tried.await {
-        Ok(true) => finding(Weight::Fine, format!("the folder {folder} keeps what is put and tells two writers apart"), ""),
-        Ok(false) => finding(Weight::Problem, format!("the folder {folder} does not tell two writers apart"), advice),
+        Ok(true) => finding(
+            Weight::Fine,
+            format!("the folder {folder} keeps what is put and tells two writers apart"),
+            "",
+        ),
+        Ok(false) => {
+            finding(Weight::Problem, format!("the folder {folder} does not tell two writers apart"), advice)
+        }
         Err(error) => finding(Weight::Problem, chain(&error), advice),
     }
 }

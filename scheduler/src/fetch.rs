@@ -40,7 +40,9 @@ pub async fn fetch(
     })?;
     std::fs::create_dir_all(out)
         .with_context(|| format!("cannot write to the output folder {}", out.display()))
-        .map_err(|error| Failure::environment(error).hint("choose a folder that can be written with --out"))?;
+        .map_err(|error| {
+            Failure::environment(error).hint("choose a folder that can be written with --out")
+        })?;
     let _only_one = lock(out)?;
     let closed = store.closed(batch).await.map_err(Failure::environment)?.filter(|closed| closed.closed);
     let until_ms = closed.as_ref().map_or_else(|| clock.now_ms(), |closed| closed.at_ms);

@@ -78,9 +78,7 @@ async fn serve_health(
             warn!(%addr, "another process serves health there; this one does not (`health.listen`)");
             Ok(None)
         }
-        Err(error) => {
-            Err(Failure::environment(error).hint("another address can be set as `health.listen`"))
-        }
+        Err(error) => Err(Failure::environment(error).hint("another address can be set as `health.listen`")),
     }
 }
 

@@ -232,9 +232,9 @@ impl Budget {
     /// Prices by maker; `Err` is what is wrong with one.
     pub fn prices(&self) -> Result<BTreeMap<String, MicroUsd>, String> {
         let price = |text: &String| {
-            let (maker, amount) = text
-                .split_once('=')
-                .ok_or_else(|| format!("`budget.prices_usd`: {text:?} is not of the form maker/model=dollars"))?;
+            let (maker, amount) = text.split_once('=').ok_or_else(|| {
+                format!("`budget.prices_usd`: {text:?} is not of the form maker/model=dollars")
+            })?;
             let amount = MicroUsd::parse(amount).map_err(|bad| format!("`budget.prices_usd`: {bad}"))?;
             Ok((maker.trim().to_owned(), amount))
         };
@@ -378,7 +378,10 @@ impl Health {
             return Ok(None);
         }
         self.listen.parse().map(Some).map_err(|_| {
-            format!("`health.listen` is {:?}; it is an address with a port, for example 127.0.0.1:9465", self.listen)
+            format!(
+                "`health.listen` is {:?}; it is an address with a port, for example 127.0.0.1:9465",
+                self.listen
+            )
         })
     }
 }

@@ -184,10 +184,11 @@ impl BatchView {
     /// The table that people read: one line per role, one column per state that occurs.
     pub fn table(&self) -> String {
         let states: Vec<&str> = STATES.into_iter().filter(|state| self.images(state) > 0).collect();
-        let mut lines = vec![std::iter::once(format!("{:<12}", "role")).chain(
-            states.iter().map(|state| format!("{state:>12}")),
-        )
-        .collect::<String>()];
+        let mut lines = vec![
+            std::iter::once(format!("{:<12}", "role"))
+                .chain(states.iter().map(|state| format!("{state:>12}")))
+                .collect::<String>(),
+        ];
         for (role, counts) in &self.roles {
             let cells = states.iter().map(|state| match counts.get(*state) {
                 Some(count) => format!("{count:>12}"),
@@ -213,7 +214,9 @@ impl BatchView {
             (self.images("skipped"), "skipped with a reason"),
             (self.images("cancelled"), "cancelled"),
         ];
-        parts.extend(more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+        parts.extend(
+            more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")),
+        );
         if self.cost_usd != "0.000000" {
             parts.push(format!("{} USD", self.cost_usd));
         }

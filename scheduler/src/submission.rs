@@ -175,11 +175,8 @@ async fn enter_one(
 ) -> Result<Entered, Failure> {
     let store = ports.store();
     let batch = &header.batch;
-    let standing = if from.resumes {
-        store.entry(batch, &product.sku).await.map_err(environment)?
-    } else {
-        None
-    };
+    let standing =
+        if from.resumes { store.entry(batch, &product.sku).await.map_err(environment)? } else { None };
     let (entry, resumed) = match standing {
         Some(standing) => {
             same_photos(header, around, &product, &standing).await?;
@@ -292,9 +289,8 @@ impl Names {
 /// A batch is immutable: what differs is another batch.
 pub(crate) fn other_content(header: &Batch, what: &str) -> Failure {
     let batch = &header.batch;
-    Failure::usage(anyhow!("batch {batch} was submitted with other content: {what} differs")).hint(
-        "give it another name with --batch; what has not changed is found again and costs nothing",
-    )
+    Failure::usage(anyhow!("batch {batch} was submitted with other content: {what} differs"))
+        .hint("give it another name with --batch; what has not changed is found again and costs nothing")
 }
 
 fn environment(error: impl Into<anyhow::Error>) -> Failure {

@@ -206,7 +206,8 @@ impl Drop for Cluster {
         let (server, prefix) = (self.rabbitmq.clone(), self.prefix.clone());
         let clean = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let cleaning = async { tokio::time::timeout(Duration::from_secs(20), remove(&server, &prefix)).await };
+            let cleaning =
+                async { tokio::time::timeout(Duration::from_secs(20), remove(&server, &prefix)).await };
             let _ = runtime.block_on(cleaning);
         };
         let _ = std::thread::spawn(clean).join();

@@ -25,8 +25,9 @@ fn table(path: &Path) -> Vec<Vec<String>> {
 
 /// A shop of `count` products that all show the same photo, for scripted work.
 fn scripted(count: usize) -> Shop {
-    let lines: Vec<String> =
-        (0..count).map(|n| format!("s{n:03},Mug {n},saleor-mighty-mug.png,,navy,Ceramic,Mugs,122,96,88,1,m")).collect();
+    let lines: Vec<String> = (0..count)
+        .map(|n| format!("s{n:03},Mug {n},saleor-mighty-mug.png,,navy,Ceramic,Mugs,122,96,88,1,m"))
+        .collect();
     Shop::new(&lines.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
@@ -35,7 +36,8 @@ const ROLES: [&str; 4] = ["--channels", "amazon,google", "--roles", "main,detail
 #[test]
 fn submitted_work_gives_what_run_gives() {
     let shop = Shop::with_skus(&["mighty-mug", "cap-red"]);
-    let with_bad_row = std::fs::read_to_string(shop.path("catalog.csv")).unwrap() + ",No SKU,x.png,,,,,,,,1,\n";
+    let with_bad_row =
+        std::fs::read_to_string(shop.path("catalog.csv")).unwrap() + ",No SKU,x.png,,,,,,,,1,\n";
     std::fs::write(shop.path("catalog.csv"), with_bad_row).unwrap();
     shop.run(&ROLES, 2);
     let cluster = Cluster::new(shop);
@@ -49,7 +51,10 @@ fn submitted_work_gives_what_run_gives() {
     let watched = cluster.answer(&["watch", "autumn"], 0);
     assert!(stderr(&watched).contains("6 images accepted"), "{}", stderr(&watched));
     let status = cluster.status("autumn");
-    assert_eq!((&status["skus"], &status["settled"], &status["phase"]), (&2.into(), &2.into(), &"ended".into()));
+    assert_eq!(
+        (&status["skus"], &status["settled"], &status["phase"]),
+        (&2.into(), &2.into(), &"ended".into())
+    );
 
     cluster.answer(&["fetch", "autumn", "--out", "fetched"], 2);
     let (run, fetched) = (cluster.shop.path("out"), cluster.shop.path("fetched"));
@@ -74,10 +79,15 @@ fn submitted_work_gives_what_run_gives() {
     assert_eq!(results(), before);
     let other = cluster.packshot(&["submit", "catalog.csv", "--batch", "autumn", "--roles", "main"]);
     assert_eq!(other.status.code(), Some(1));
-    assert!(stderr(&other).contains("other content") && stderr(&other).contains("hint:"), "{}", stderr(&other));
+    assert!(
+        stderr(&other).contains("other content") && stderr(&other).contains("hint:"),
+        "{}",
+        stderr(&other)
+    );
 
     // Another name finds everything, without making it again.
-    let all: Vec<&str> = ["submit", "catalog.csv", "--batch", "winter"].iter().chain(&ROLES).copied().collect();
+    let all: Vec<&str> =
+        ["submit", "catalog.csv", "--batch", "winter"].iter().chain(&ROLES).copied().collect();
     cluster.answer(&all, 2);
     cluster.answer(&["watch", "winter"], 0);
     assert_eq!(cluster.status("winter")["cached"], 6);
@@ -187,10 +197,7 @@ fn money_is_put_aside_before_it_is_spent_and_a_paid_answer_survives_a_crash() {
     let marker = cluster.shop.path("crashed").display().to_string();
     cluster.set_script("CRASH", &format!("saved={marker}"));
     let (_scheduler, mut first) = (cluster.serve(), cluster.scripted_worker());
-    cluster.answer(
-        &["submit", "catalog.csv", "--batch", "b", "--roles", "main", "--cost-max", "0.17"],
-        0,
-    );
+    cluster.answer(&["submit", "catalog.csv", "--batch", "b", "--roles", "main", "--cost-max", "0.17"], 0);
     assert!(first.wait().code().is_none(), "it died by its own hand");
     let _second = cluster.scripted_worker();
     cluster.answer(&["watch", "b"], 2);

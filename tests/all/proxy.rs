@@ -29,10 +29,18 @@ pub enum Mode {
     Delay(Duration),
 }
 
+/// What is in force.
+#[derive(Clone, Copy)]
+struct Orders {
+    mode: Mode,
+    /// How often everything that was open has been cut.
+    cuts: u64,
+}
+
 /// A running proxy; dropping it closes it and its connections.
 pub struct Proxy {
     address: SocketAddr,
-    mode: watch::Sender<Mode>,
+    orders: watch::Sender<Orders>,
     open: Arc<AtomicUsize>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -42,12 +50,12 @@ impl Proxy {
     pub async fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mode = watch::Sender::new(Mode::Pass);
+        let orders = watch::Sender::new(Orders { mode: Mode::Pass, cuts: 0 });
         let open = Arc::new(AtomicUsize::new(0));
-        let (modes, counted) = (mode.clone(), Arc::clone(&open));
+        let (ordered, counted) = (orders.clone(), Arc::clone(&open));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let connection = Connection { mode: modes.subscribe(), upstream };
+                let connection = Connection { orders: ordered.subscribe(), upstream };
                 let count = Count::new(&counted);
                 tokio::spawn(async move {
                     connection.run(client).await;
@@ -55,7 +63,7 @@ impl Proxy {
                 });
             }
         });
-        Self { address, mode, open, accepting }
+        Self { address, orders, open, accepting }
     }
 
     /// Where clients connect to.
@@ -65,13 +73,12 @@ impl Proxy {
 
     /// From now on.
     pub fn set(&self, mode: Mode) {
-        self.mode.send_replace(mode);
+        self.orders.send_modify(|orders| orders.mode = mode);
     }
 
-    /// Resets the open connections and passes new ones.
+    /// Resets the connections that are open; new ones are treated as before.
     pub fn cut(&self) {
-        self.set(Mode::Reset);
-        self.set(Mode::Pass);
+        self.orders.send_modify(|orders| orders.cuts += 1);
     }
 
     /// Connections that are open.
@@ -104,7 +111,7 @@ impl Drop for Count {
 }
 
 struct Connection {
-    mode: watch::Receiver<Mode>,
+    orders: watch::Receiver<Orders>,
     upstream: SocketAddr,
 }
 
@@ -118,14 +125,14 @@ enum Way {
 impl Connection {
     async fn run(mut self, client: TcpStream) {
         let _ = client.set_nodelay(true);
-        let mode = *self.mode.borrow_and_update();
+        let Orders { mode, cuts } = *self.orders.borrow_and_update();
         if mode == Mode::Reset {
             let _ = client.set_zero_linger();
             return;
         }
         if mode == Mode::BlackHole {
             // Nobody answers, until the proxy is told otherwise; then the client is cut.
-            let _ = self.mode.changed().await;
+            let _ = self.orders.changed().await;
             let _ = client.set_zero_linger();
             return;
         }
@@ -136,9 +143,9 @@ impl Connection {
         let _ = server.set_nodelay(true);
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let up = pump(from_client, to_server, Way::Up, self.mode.clone());
-        let down = pump(from_server, to_client, Way::Down, self.mode.clone());
-        let cut = cut(self.mode.clone());
+        let up = pump(from_client, to_server, Way::Up, self.orders.clone());
+        let down = pump(from_server, to_client, Way::Down, self.orders.clone());
+        let cut = cut(self.orders.clone(), cuts);
         tokio::select! {
             biased;
             () = cut => {}
@@ -148,16 +155,20 @@ impl Connection {
 }
 
 /// Waits until the connection has to be reset: now, or because bytes of it were lost.
-async fn cut(mut mode: watch::Receiver<Mode>) {
+async fn cut(mut orders: watch::Receiver<Orders>, cuts_before: u64) {
     let mut lost = false;
     loop {
-        match *mode.borrow_and_update() {
+        let Orders { mode, cuts } = *orders.borrow_and_update();
+        if cuts != cuts_before {
+            return;
+        }
+        match mode {
             Mode::Reset => return,
             Mode::BlackHole | Mode::HalfOpen => lost = true,
             Mode::Pass | Mode::Drip(_) | Mode::Delay(_) if lost => return,
             Mode::Pass | Mode::Drip(_) | Mode::Delay(_) => {}
         }
-        if mode.changed().await.is_err() {
+        if orders.changed().await.is_err() {
             return;
         }
     }
@@ -165,14 +176,14 @@ async fn cut(mut mode: watch::Receiver<Mode>) {
 
 /// Carries bytes one way until either side ends; the sockets are reset when this is dropped
 /// before.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, mode: watch::Receiver<Mode>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, orders: watch::Receiver<Orders>) {
     let _ = from.as_ref().set_zero_linger();
     let (queue, mut queued) = mpsc::channel::<(Instant, Vec<u8>)>(64);
-    let reading = mode.clone();
+    let reading = orders.clone();
     let read = async move {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count) = from.read(&mut buffer).await {
-            let lost = match *reading.borrow() {
+            let lost = match reading.borrow().mode {
                 Mode::BlackHole => true,
                 Mode::HalfOpen => way == Way::Down,
                 Mode::Pass | Mode::Reset | Mode::Drip(_) | Mode::Delay(_) => false,
@@ -187,7 +198,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, mode: w
     };
     let write = async move {
         while let Some((came, bytes)) = queued.recv().await {
-            let now = *mode.borrow();
+            let now = orders.borrow().mode;
             if let Mode::Delay(delay) = now {
                 tokio::time::sleep_until(came + delay).await;
             }
@@ -246,10 +257,10 @@ async fn the_proxy_does_what_it_is_told() {
     ask(&mut stream).await.unwrap();
     assert!(asked.elapsed() >= Duration::from_millis(200), "{:?}", asked.elapsed());
 
-    proxy.set(Mode::Drip(20));
+    proxy.set(Mode::Drip(10));
     let asked = Instant::now();
     ask(&mut stream).await.unwrap();
-    assert!(asked.elapsed() >= Duration::from_millis(300), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() >= Duration::from_millis(400), "{:?}", asked.elapsed());
 
     for mode in [Mode::BlackHole, Mode::HalfOpen] {
         proxy.set(Mode::Pass);

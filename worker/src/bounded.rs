@@ -87,3 +87,91 @@ pub fn resident_bytes() -> u64 {
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use packshot_pipeline::ids::Digest;
+    use packshot_pipeline::policy::Policy;
+    use packshot_pipeline::role::Role;
+    use packshot_pipeline::state::{Attempt, Holder, Incarnation, SkuState, Target};
+    use packshot_runtime::conformance::sample;
+    use packshot_runtime::memory::MemoryObjects;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    fn job() -> ClaimedJob {
+        let (batch, entry) = (sample::batch("b", Policy::STANDARD), sample::entry("s", &[Role::Main]));
+        let state = SkuState::new(&batch.batch, &entry, Incarnation(1), &Policy::STANDARD);
+        let attempt =
+            Attempt { incarnation: Incarnation(1), target: Target::Set, number: 1, holder: Holder(1) };
+        ClaimedJob {
+            batch: Arc::new(batch),
+            entry: Arc::new(entry),
+            state,
+            attempt,
+            results: std::collections::BTreeMap::new(),
+            decisions: std::collections::BTreeMap::new(),
+            candidates: Vec::new(),
+            stop: CancellationToken::new(),
+            objects: Arc::new(MemoryObjects::new(1 << 20)),
+        }
+    }
+
+    /// Work that ends when it is let, and counts how many are at it.
+    struct Held {
+        at_it: AtomicUsize,
+        let_go: tokio::sync::Semaphore,
+    }
+
+    #[async_trait]
+    impl Work for Held {
+        async fn work(&self, _job: &ClaimedJob) -> Outcome {
+            self.at_it.fetch_add(1, Ordering::SeqCst);
+            self.let_go.acquire().await.unwrap().forget();
+            self.at_it.fetch_sub(1, Ordering::SeqCst);
+            Outcome::Failed { why: Digest::of(b"done").to_string() }
+        }
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_while_memory_is_short() {
+        let held = Arc::new(Held { at_it: AtomicUsize::new(0), let_go: tokio::sync::Semaphore::new(0) });
+        let bounded = Arc::new(Bounded::new(held.clone(), 100, || 200));
+        let start = || {
+            let bounded = Arc::clone(&bounded);
+            let job = job();
+            (job.stop.clone(), tokio::spawn(async move { bounded.work(&job).await }))
+        };
+        let (_, first) = start();
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let (_, second) = start();
+        let (stop, third) = start();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(held.at_it.load(Ordering::SeqCst), 1, "memory is short");
+        stop.cancel();
+        assert_eq!(third.await.unwrap(), Outcome::Interrupted, "waiting can be interrupted");
+        held.let_go.add_permits(1);
+        first.await.unwrap();
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        assert_eq!(held.at_it.load(Ordering::SeqCst), 1, "the next one is let through");
+        held.let_go.add_permits(1);
+        second.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_while_there_is_memory() {
+        let held = Arc::new(Held { at_it: AtomicUsize::new(0), let_go: tokio::sync::Semaphore::new(9) });
+        let bounded = Bounded::new(held, 100, || 99);
+        let (one, two) = (job(), job());
+        let both = async { tokio::join!(bounded.work(&one), bounded.work(&two)) };
+        tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    }
+
+    #[test]
+    fn the_system_says_what_the_process_uses() {
+        let before = resident_bytes();
+        assert!(before > 1 << 20, "{before}");
+    }
+}

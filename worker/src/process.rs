@@ -162,12 +162,7 @@ async fn serve_health(
 }
 
 /// Consumes every configured pool until `shutdown`, and drains.
-pub async fn run(
-    settings: &WorkerSettings,
-    crew: Crew,
-    telemetry: &Telemetry,
-    shutdown: &Shutdown,
-) -> Ended {
+pub async fn run(settings: &WorkerSettings, crew: Crew, telemetry: &Telemetry, shutdown: &Shutdown) -> Ended {
     let Crew { ports, work } = crew;
     let instruments =
         Instruments::new(telemetry, Arc::clone(&ports.objects), Arc::clone(&ports.clock), "rabbitmq");

@@ -47,7 +47,8 @@ pub fn refine(truth: Truth<'_>, role: Role, frame: Frame, edits_max: u32) -> Rev
     let mut best = ReviewedFrame { frame, review: first.review, heatmap: first.heatmap, edits: Vec::new() };
     for _ in 0..edits_max {
         let Verdict::Edit { op, region, why } = best.review.verdict.clone() else { break };
-        let step = debug_span!(names::EDIT, { names::EDIT_OP } = op.word(), { names::KEPT } = false).entered();
+        let step =
+            debug_span!(names::EDIT, { names::EDIT_OP } = op.word(), { names::KEPT } = false).entered();
         let Some(edited) = edit_frame(&best.frame, op, region) else { break };
         let again = look(truth, role, &edited);
         if again.review.badness() >= best.review.badness() {

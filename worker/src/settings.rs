@@ -112,7 +112,10 @@ impl Health {
             return Ok(None);
         }
         self.listen.parse().map(Some).map_err(|_| {
-            format!("`health.listen` is {:?}; it is an address with a port, for example 127.0.0.1:9465", self.listen)
+            format!(
+                "`health.listen` is {:?}; it is an address with a port, for example 127.0.0.1:9465",
+                self.listen
+            )
         })
     }
 }

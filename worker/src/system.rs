@@ -65,7 +65,10 @@ impl SystemSettings {
                 vec!["no object store is named: set `objects.directory` or `s3.bucket`".to_owned()]
             }
             (false, false) => {
-                vec!["`objects.directory` and `s3.bucket` are both set; the object store is one of them".to_owned()]
+                vec![
+                    "`objects.directory` and `s3.bucket` are both set; the object store is one of them"
+                        .to_owned(),
+                ]
             }
         }
     }

@@ -9,7 +9,9 @@ pub async fn pause(arguments: &ControlArgs) -> Result<Exit, Failure> {
     let settings = cluster::settings(arguments.config.as_deref())?;
     let batch = cluster::batch(&arguments.batch)?;
     control::pause(&cluster::ports(&settings).await?, &batch).await?;
-    terminal::note(format!("batch {batch} is paused; what has begun goes on, `packshot resume {batch}` goes on with the rest"));
+    terminal::note(format!(
+        "batch {batch} is paused; what has begun goes on, `packshot resume {batch}` goes on with the rest"
+    ));
     Ok(Exit::Complete)
 }
 

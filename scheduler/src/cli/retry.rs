@@ -11,7 +11,9 @@ pub async fn retry(arguments: &RetryArgs) -> Result<Exit, Failure> {
     let again = control::retry(&cluster::ports(&settings).await?, &batch).await?;
     terminal::note(match again {
         0 => format!("nothing of batch {batch} failed, lacked money or was cancelled"),
-        _ => format!("{again} SKUs of batch {batch} are tried again; `packshot watch {batch}` shows how it goes"),
+        _ => format!(
+            "{again} SKUs of batch {batch} are tried again; `packshot watch {batch}` shows how it goes"
+        ),
     });
     Ok(Exit::Complete)
 }

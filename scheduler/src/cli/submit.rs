@@ -31,8 +31,7 @@ pub async fn submit(arguments: &SubmitArgs) -> Result<Exit, Failure> {
         together: settings.submit.together,
     };
     let ports = cluster::ports(&settings).await?;
-    let instruments =
-        Instruments::new(&telemetry, ports.objects.clone(), ports.clock.clone(), "rabbitmq");
+    let instruments = Instruments::new(&telemetry, ports.objects.clone(), ports.clock.clone(), "rabbitmq");
     let ports = instruments.ports(ports);
     let shutdown = Shutdown::on_signals().map_err(Failure::environment)?;
     match submit_catalog(&request, &ports, &instruments, &shutdown.soft).await? {
@@ -61,7 +60,10 @@ fn said(receipt: &Receipt) {
     };
     terminal::note(format!("batch {batch}: {} SKUs{resumed}, {} images", taken.skus, taken.jobs));
     if taken.bad_rows > 0 {
-        terminal::note(format!("{} rows of the catalog could not be used; they are named above", taken.bad_rows));
+        terminal::note(format!(
+            "{} rows of the catalog could not be used; they are named above",
+            taken.bad_rows
+        ));
     }
     terminal::note(if *ended {
         format!("it has ended: `packshot fetch {batch} --out DIR` writes what came of it")

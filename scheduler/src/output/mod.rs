@@ -62,9 +62,11 @@ pub struct Source<'a> {
 pub async fn write(out: &Path, from: Source<'_>, seconds: f64) -> Result<(Summary, u64), Failure> {
     let store = Store::new(from.objects, from.clock);
     let batch = &from.header.batch;
-    let catalog = store.catalog(batch).await.map_err(environment)?.ok_or_else(|| {
-        environment(anyhow!("the rows of batch {batch} are not in the object store"))
-    })?;
+    let catalog = store
+        .catalog(batch)
+        .await
+        .map_err(environment)?
+        .ok_or_else(|| environment(anyhow!("the rows of batch {batch} are not in the object store")))?;
     let submitted = store.submitted(batch).await.map_err(environment)?;
     let control = store.control(batch).await.map_err(environment)?;
     let head = ReportHead {

@@ -193,11 +193,8 @@ fn as_assembled(mut state: SkuState, set: Option<&SetResult>, control: Option<&B
     }
     if let Some(set) = set {
         let revision = set.revision();
-        state.set.state = if set.is_complete() {
-            SetState::Published { revision }
-        } else {
-            SetState::Partial { revision }
-        };
+        state.set.state =
+            if set.is_complete() { SetState::Published { revision } } else { SetState::Partial { revision } };
     }
     state
 }

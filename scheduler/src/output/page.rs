@@ -33,13 +33,7 @@ pub(super) async fn report_sku(objects: &dyn Objects, outcome: &SkuOutcome) -> R
         line: product.line,
         status,
         reason,
-        warnings: outcome
-            .entry
-            .warnings
-            .iter()
-            .cloned()
-            .chain(inspection.iter().flat_map(said_by))
-            .collect(),
+        warnings: outcome.entry.warnings.iter().cloned().chain(inspection.iter().flat_map(said_by)).collect(),
         facts: facts(inspection.as_ref()),
         references: references(objects, inspection.as_ref()).await?,
         roles,

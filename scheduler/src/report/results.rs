@@ -43,11 +43,7 @@ impl ResultRow {
 
     /// A row that is no product.
     pub fn bad(reason: &str) -> Self {
-        ResultRow {
-            status: Some(ReportStatus::BadRow),
-            reason: reason.to_owned(),
-            ..ResultRow::default()
-        }
+        ResultRow { status: Some(ReportStatus::BadRow), reason: reason.to_owned(), ..ResultRow::default() }
     }
 }
 

@@ -69,10 +69,7 @@ struct Parts {
 }
 
 /// Runs a catalog to the end, or until a signal.
-pub async fn run(
-    request: RunRequest,
-    telemetry: &Telemetry,
-) -> Result<(Option<Summary>, Exit), Failure> {
+pub async fn run(request: RunRequest, telemetry: &Telemetry) -> Result<(Option<Summary>, Exit), Failure> {
     let started = Instant::now();
     let catalog = crate::session::open_catalog(&request.catalog, request.images.as_deref())?;
     let _only_one = lock(&request.out)?;
@@ -95,7 +92,9 @@ pub async fn run(
         resumes: false,
         creates_documents: true,
     };
-    let taken = take_in(&submission, ports, &parts.instruments, &header, catalog, &shutdown.soft, &mut progress).await?;
+    let taken =
+        take_in(&submission, ports, &parts.instruments, &header, catalog, &shutdown.soft, &mut progress)
+            .await?;
     let finished = match taken {
         Some(taken) => make(&request, &parts, &header, taken.skus, &shutdown, &mut progress).await?,
         None => false,

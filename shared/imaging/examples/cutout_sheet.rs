@@ -35,9 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         if only.is_some_and(|word| !name.contains(word.as_str())) {
             continue;
         }
-        let Ok(photo) = std::fs::read(&path).map_err(drop).and_then(|bytes| {
-            decode(&bytes, &DecodeLimits::DEFAULT).map_err(drop)
-        }) else {
+        let Ok(photo) = std::fs::read(&path)
+            .map_err(drop)
+            .and_then(|bytes| decode(&bytes, &DecodeLimits::DEFAULT).map_err(drop))
+        else {
             continue;
         };
         let started = Instant::now();
@@ -47,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             Err(error) => println!("{name}: refused: {error}"),
             Ok(cutout) => {
                 let on = |colour| recompose(&cutout, &RgbImage::from_pixel(1, 1, Rgb(colour)), false);
-                sheet(&[&photo.rgb, &on([255, 0, 255]), &on([255; 3])]).save(out.join(name.clone() + ".png"))?;
+                sheet(&[&photo.rgb, &on([255, 0, 255]), &on([255; 3])])
+                    .save(out.join(name.clone() + ".png"))?;
                 println!("{name}: {ms} ms, {:?}", cutout.quality);
             }
         }

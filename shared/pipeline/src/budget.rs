@@ -32,7 +32,9 @@ impl MicroUsd {
 
 /// A text that is no amount of dollars.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no amount in US dollars; write it like 12 or 0.04, with at most six digits behind the point")]
+#[error(
+    "{0:?} is no amount in US dollars; write it like 12 or 0.04, with at most six digits behind the point"
+)]
 pub struct BadAmount(pub String);
 
 impl Add for MicroUsd {
@@ -66,7 +68,9 @@ mod tests {
         {
             assert_eq!(MicroUsd::parse(text), Ok(MicroUsd(amount)), "{text}");
         }
-        for text in ["", ".5", "1,5", "-1", "+1", "1e3", "0.0000001", "$3", "99999999999999999999", "18446744073710"] {
+        for text in
+            ["", ".5", "1,5", "-1", "+1", "1e3", "0.0000001", "$3", "99999999999999999999", "18446744073710"]
+        {
             assert!(MicroUsd::parse(text).is_err(), "{text}");
         }
     }

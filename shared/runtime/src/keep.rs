@@ -172,12 +172,7 @@ impl Keeper {
         Ok(())
     }
 
-    async fn write_closed(
-        &self,
-        batch: &BatchId,
-        closed: bool,
-        tally: Tally,
-    ) -> Result<(), PortError> {
+    async fn write_closed(&self, batch: &BatchId, closed: bool, tally: Tally) -> Result<(), PortError> {
         let at_ms = self.ports.clock.now_ms();
         let closed = Closed { schema: MANIFEST_SCHEMA, closed, at_ms, tally };
         Ok(self.ports.store().write_closed(batch, &closed).await?)
@@ -250,10 +245,9 @@ mod tests {
         async fn tell(&self, sku: &str, event: &Event) {
             let sku = packshot_pipeline::ids::Sku::new(sku).unwrap();
             let policy = &self.header.settings.policy;
-            let told =
-                tell(&*self.coordinator, &*self.ports.clock, policy, &self.header.batch, &sku, event)
-                    .await
-                    .unwrap();
+            let told = tell(&*self.coordinator, &*self.ports.clock, policy, &self.header.batch, &sku, event)
+                .await
+                .unwrap();
             assert!(matches!(told, crate::tell::Told::Applied(_)), "{told:?}");
         }
 
@@ -268,8 +262,7 @@ mod tests {
         let mut keeper = shop.keeper();
         assert_eq!(keeper.look().await.unwrap(), Kept::default());
         let store = shop.ports.store();
-        let paused =
-            BatchControl { batch: shop.header.batch.clone(), priority: 3, running: Running::Paused };
+        let paused = BatchControl { batch: shop.header.batch.clone(), priority: 3, running: Running::Paused };
         store.write_control(&paused).await.unwrap();
         shop.coordinator.reset(Incarnation(2));
         let kept = keeper.look().await.unwrap();

@@ -15,6 +15,8 @@ pub mod port;
 pub mod ports;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod steering;
 pub mod store;
 pub mod submit;
 pub mod sweep;

@@ -53,7 +53,11 @@ fn price(header: &Batch, entry: &ManifestSku, role: Role) -> Option<MicroUsd> {
 
 /// Puts aside the most that the attempt may cost: every candidate that the policy still
 /// allows.
-pub(crate) async fn reserve(ports: &Ports, header: &Batch, job: &ClaimedJob) -> Result<Pay, CoordinatorError> {
+pub(crate) async fn reserve(
+    ports: &Ports,
+    header: &Batch,
+    job: &ClaimedJob,
+) -> Result<Pay, CoordinatorError> {
     let Target::Role(role) = job.target() else { return Ok(Pay::Free) };
     let Some(price) = price(header, &job.entry, role) else { return Ok(Pay::Free) };
     let Some(own) = job.state.jobs.get(&role) else { return Ok(Pay::Free) };
@@ -163,8 +167,7 @@ pub(crate) async fn sweep(ports: &Ports, header: &Batch, before_ms: u64) -> Resu
     for reservation in ports.ledger.reservations(batch, before_ms, RESERVATIONS_MAX).await? {
         let name = &reservation.name;
         let mut parts = name.split('/').skip(2);
-        let (Some(slug), Some(Target::Role(role))) =
-            (parts.next(), parts.next().and_then(Target::parse))
+        let (Some(slug), Some(Target::Role(role))) = (parts.next(), parts.next().and_then(Target::parse))
         else {
             continue;
         };

@@ -188,7 +188,8 @@ impl Sweeper {
             for sku in &page {
                 let event = Event::Cancel;
                 let told =
-                    tell(&*self.ports.coordinator, &*self.ports.clock, policy, &control.batch, sku, &event).await?;
+                    tell(&*self.ports.coordinator, &*self.ports.clock, policy, &control.batch, sku, &event)
+                        .await?;
                 cancelled += u64::from(matches!(told, crate::tell::Told::Applied(_)));
             }
             if page.len() < PAGE {

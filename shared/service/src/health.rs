@@ -109,7 +109,11 @@ impl Pulse {
             if silent <= silent_max {
                 Ok(())
             } else {
-                Err(format!("no sign of life for {} s, at most {} s are allowed", silent.as_secs(), silent_max.as_secs()))
+                Err(format!(
+                    "no sign of life for {} s, at most {} s are allowed",
+                    silent.as_secs(),
+                    silent_max.as_secs()
+                ))
             }
         }
     }

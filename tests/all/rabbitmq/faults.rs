@@ -27,7 +27,8 @@ async fn proxy() -> Proxy {
 /// Threads of the client that are alive, by what they are called.
 fn client_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    let name =
+        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
     tasks.flatten().map(name).filter(|name| name.starts_with("lapin-io")).count()
 }
 
@@ -40,10 +41,8 @@ async fn harms_and_heals(mode: Mode) {
     let held = next(&mut *consumer).await;
     proxy.set(mode);
     let harmed = Instant::now();
-    let (outcomes, error) = tokio::join!(
-        publish(&broker, Pool::Studio, &jobs(10..12)),
-        over(&mut *consumer),
-    );
+    let batch = jobs(10..12);
+    let (outcomes, error) = tokio::join!(publish(&broker, Pool::Studio, &batch), over(&mut *consumer));
     // A publish waits for its confirmation, or for a connection; a consumer for two
     // heartbeats or for an answer.
     assert!(harmed.elapsed() < Duration::from_secs(6), "{mode:?} took {:?}", harmed.elapsed());

@@ -5,14 +5,12 @@ mod disturbed;
 mod faults;
 mod figures;
 mod shared;
-mod tls;
+mod special;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lapin::options::{
-    BasicGetOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
-};
+use lapin::options::{BasicGetOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use packshot_adapters::rabbitmq::{RabbitBroker, RabbitSettings};
 use packshot_adapters::secret::Secret;
@@ -44,8 +42,7 @@ impl Scratch {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("test-{}-{number}", std::process::id());
-        let settings =
-            RabbitSettings { url: Secret::new(server), prefix, ..RabbitSettings::standard() };
+        let settings = RabbitSettings { url: Secret::new(server), prefix, ..RabbitSettings::standard() };
         Self { settings, server: server.to_owned() }
     }
 
@@ -225,15 +222,16 @@ async fn ack(delivery: Delivery) {
 /// one is over; duplicates are allowed.
 async fn drain(broker: &RabbitBroker, mut wanted: BTreeSet<u32>) {
     let deadline = Instant::now() + PATIENCE;
-    let mut consumer = consume_in_the_end(broker, 100).await;
+    let mut consumer = consume_in_the_end(broker, 500).await;
     while !wanted.is_empty() {
-        assert!(Instant::now() < deadline, "{} messages are lost: {wanted:?}", wanted.len());
+        let some = wanted.iter().take(10);
+        assert!(Instant::now() < deadline, "{} are lost: {:?}", wanted.len(), some.collect::<Vec<_>>());
         match tokio::time::timeout(Duration::from_secs(1), consumer.next()).await {
             Ok(Ok(delivery)) => {
                 wanted.remove(&number(&delivery));
                 let _ = delivery.receipt.ack().await;
             }
-            Ok(Err(_)) => consumer = consume_in_the_end(broker, 100).await,
+            Ok(Err(_)) => consumer = consume_in_the_end(broker, 500).await,
             Err(_) => {}
         }
     }

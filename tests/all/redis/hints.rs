@@ -112,6 +112,16 @@ async fn others_hear_of_changes_soon_and_not_too_often() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hint_crosses_a_cluster() {
+    let servers = RedisServer::start_cluster(3);
+    let writer = connect(&servers[0]).await;
+    let listener = Listener::start(&servers[1], connect(&servers[1]).await).await;
+    let before = listener.heard();
+    Desk::new(&writer).create("x").await;
+    listener.hears_more_than(before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_subscription_is_made_again_and_never_spins() {
     let mut server = RedisServer::start(&[]);
     let writer = connect(&server).await;

@@ -7,9 +7,9 @@ use packshot_pipeline::pool::Pool;
 use packshot_pipeline::state::Incarnation;
 use packshot_runtime::clock::MonotonicClock;
 use packshot_runtime::conformance::sample;
-use packshot_runtime::memory::MemoryObjects;
+use packshot_runtime::memory::{BrokerLimits, MemoryBroker, MemoryLedger, MemoryObjects};
 use packshot_runtime::port::{BatchControl, Commit, Coordinator, Created, Depth, Running};
-use packshot_runtime::store::Store;
+use packshot_runtime::ports::Ports;
 use packshot_runtime::sweep::{SweepSettings, Sweeper};
 
 use super::{Desk, POLICY, connect, version};
@@ -47,7 +47,8 @@ async fn flushing_under_many_writers_leaves_one_life() {
         .map(|writer| {
             let settings = super::settings(&server);
             tokio::spawn(async move {
-                let coordinator = packshot_adapters::redis::RedisCoordinator::connect(&settings).await.unwrap();
+                let coordinator =
+                    packshot_adapters::redis::RedisCoordinator::connect(&settings).await.unwrap();
                 let desk = Desk::new(&coordinator);
                 let until = Instant::now() + Duration::from_millis(600);
                 let mut made = 0u64;
@@ -149,12 +150,17 @@ async fn a_rolled_back_store_heals_by_sweeping() {
     while coordinator.incarnation().await.is_err() {}
     let depth = coordinator.depth(&desk.batch, Pool::Studio).await.unwrap();
     assert_eq!(depth, Depth { ready: 0, dispatched: 1, leased: 1 }, "x waits for a message that is gone");
-    let objects = Arc::new(MemoryObjects::new(1 << 20));
-    let clock = Arc::new(MonotonicClock::starting_at(100_000));
+    let ports = Ports {
+        coordinator: coordinator.clone(),
+        ledger: Arc::new(MemoryLedger::new()),
+        objects: Arc::new(MemoryObjects::new(1 << 20)),
+        broker: Arc::new(MemoryBroker::new(BrokerLimits::STANDARD)),
+        clock: Arc::new(MonotonicClock::starting_at(100_000)),
+    };
     let header = sample::batch(desk.batch.as_str(), POLICY);
-    Store::new(&*objects, &*clock).write_batch(&header).await.unwrap();
+    ports.store().write_batch(&header).await.unwrap();
     let every = SweepSettings { every_ms: 1, silent_ms: 1_000 };
-    let sweeper = Sweeper::new(coordinator.clone(), objects, clock, every);
+    let sweeper = Sweeper::new(ports, every);
     let swept = sweeper.sweep().await.unwrap();
     assert_eq!((swept.leases_lost, swept.sent_again), (1, 1));
     let depth = coordinator.depth(&desk.batch, Pool::Studio).await.unwrap();

@@ -42,7 +42,8 @@ async fn a_server_that_evicts_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn few_permissions_are_enough_and_too_few_are_named() {
     let server = RedisServer::start(&[]);
-    let allowed = ["~packshot:*", "&packshot:*", "+@read", "+@write", "+@scripting", "+@pubsub", "+@connection"];
+    let allowed =
+        ["~packshot:*", "&packshot:*", "+@read", "+@write", "+@scripting", "+@pubsub", "+@connection"];
     let user = [&USER[..], &allowed, &["+info", "+time"]].concat();
     server.tell(&user);
     let coordinator = RedisCoordinator::connect(&as_user(&server)).await.unwrap();
@@ -94,6 +95,45 @@ async fn nobody_at_home_is_told_soon() {
     assert_eq!(error.kind, CoordinatorFault::Unavailable, "{error:?}");
     assert!(error.what.contains(&server.port().to_string()), "{error:?}");
     assert!(since.elapsed() < std::time::Duration::from_secs(3));
+}
+
+/// Makes an authority and a certificate of it for 127.0.0.1 in the current folder.
+const CERTIFICATES: &str = "set -e
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
+openssl req -newkey rsa:2048 -nodes -subj /CN=redis -keyout server.key -out server.csr
+printf 'subjectAltName=IP:127.0.0.1' > names
+openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_and_strangers_are_not_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let made =
+        std::process::Command::new("sh").args(["-c", CERTIFICATES]).current_dir(&dir).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let tls_port = crate::servers::redis::free_port().to_string();
+    let (certificate, key, authority) = (path("server.pem"), path("server.key"), path("ca.pem"));
+    let _server = RedisServer::start(&[
+        "--tls-port",
+        &tls_port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &authority,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let url = format!("rediss://127.0.0.1:{tls_port}");
+    let settings = RedisSettings { url: url.into(), ca_file: authority, ..RedisSettings::default() };
+    let coordinator = RedisCoordinator::connect(&settings).await.unwrap();
+    super::Desk::new(&coordinator).create("x").await;
+    for unknown in [String::new(), path("names")] {
+        let error = refused(&RedisSettings { ca_file: unknown, ..settings.clone() }).await;
+        assert!(error.what.contains("redis.ca_file"), "{error:?}");
+    }
+    refused(&RedisSettings { ca_file: path("missing"), ..settings }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

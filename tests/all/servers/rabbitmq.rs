@@ -28,18 +28,32 @@ exec 3<&0
     cat <&3 >/dev/null
     [ -s "$dir/pid" ] && kill -9 "$(cat "$dir/pid")"
     kill -9 $server
-    epmd -port "$ERL_EPMD_PORT" -kill
+    # The port mapper stays as long as it believes that the node lives.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        epmd -port "$ERL_EPMD_PORT" -kill && break
+        sleep 0.2
+    done
     rm -rf "$dir"
 ) >/dev/null 2>&1 &
 wait $server
 "#;
+
+/// What a server has besides.
+#[derive(Clone, Copy, Default)]
+pub struct Extras<'a> {
+    /// A listener for TLS, with the files `ca.pem`, `server.pem` and `server.key` of a folder.
+    pub tls: Option<&'a Path>,
+    /// The management plugin.
+    pub management: bool,
+}
 
 /// A server that listens, or could be started again.
 pub struct RabbitServer {
     dir: PathBuf,
     node: String,
     port: u16,
-    tls_port: Option<u16>,
+    tls_port: u16,
+    management_port: u16,
     environment: Vec<(&'static str, String)>,
     keeper: Option<Child>,
     /// Whether a test left it in a state that the next one must not meet.
@@ -49,18 +63,18 @@ pub struct RabbitServer {
 impl RabbitServer {
     /// Starts one.
     pub async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(Extras::default()).await
     }
 
-    /// Starts one that also listens for TLS, with the certificate and key in `tls` (files
-    /// `ca.pem`, `server.pem` and `server.key`).
-    pub async fn start_with(tls: Option<&Path>) -> Self {
+    /// Starts one with extras.
+    pub async fn start_with(extras: Extras<'_>) -> Self {
         let dir = TempDir::with_prefix("packshot-rabbitmq-").unwrap().keep();
         let (port, distribution, mapper) = (free_port(), free_port(), free_port());
-        let tls_port = tls.map(|_| free_port());
+        let (tls_port, management_port) = (free_port(), free_port());
         let node = format!("packshot-{}-{port}@localhost", std::process::id());
         std::fs::create_dir(dir.join("log")).unwrap();
-        std::fs::write(dir.join("plugins"), "[].").unwrap();
+        let plugins = if extras.management { "[rabbitmq_management]." } else { "[]." };
+        std::fs::write(dir.join("plugins"), plugins).unwrap();
         let cookie = dir.join(".erlang.cookie");
         std::fs::write(&cookie, "PACKSHOTTEST").unwrap();
         std::fs::set_permissions(&cookie, std::fs::Permissions::from_mode(0o400)).unwrap();
@@ -68,10 +82,13 @@ impl RabbitServer {
             "listeners.tcp.1 = 127.0.0.1:{port}\nlog.file.level = warning\n\
              disk_free_limit.absolute = 1MB\n"
         );
-        if let (Some(tls), Some(port)) = (tls, tls_port) {
+        if extras.management {
+            settings += &format!("management.tcp.port = {management_port}\nmanagement.tcp.ip = 127.0.0.1\n");
+        }
+        if let Some(tls) = extras.tls {
             let path = |name: &str| tls.join(name).display().to_string();
             settings += &format!(
-                "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {}\n\
+                "listeners.ssl.1 = 127.0.0.1:{tls_port}\nssl_options.cacertfile = {}\n\
                  ssl_options.certfile = {}\nssl_options.keyfile = {}\nssl_options.verify = verify_none\n",
                 path("ca.pem"),
                 path("server.pem"),
@@ -95,7 +112,8 @@ impl RabbitServer {
             ("ERL_EPMD_PORT", mapper.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
         ];
-        let mut server = Self { dir, node, port, tls_port, environment, keeper: None, disturbed: false };
+        let mut server =
+            Self { dir, node, port, tls_port, management_port, environment, keeper: None, disturbed: false };
         server.start_again().await;
         server
     }
@@ -112,7 +130,12 @@ impl RabbitServer {
 
     /// Its URL for TLS.
     pub fn tls_url(&self) -> String {
-        format!("amqps://guest:guest@localhost:{}/%2f", self.tls_port.unwrap())
+        format!("amqps://guest:guest@localhost:{}/%2f", self.tls_port)
+    }
+
+    /// The URL of its management plugin.
+    pub fn management_url(&self) -> String {
+        format!("http://guest:guest@127.0.0.1:{}", self.management_port)
     }
 
     /// Starts it after a stop or a kill, with the data that it had.
@@ -168,7 +191,12 @@ impl RabbitServer {
         command.envs(self.environment.iter().map(|(name, value)| (name, value.as_str())));
         let out = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(out.status.success(), "rabbitmqctl {arguments:?}: {} {}", text(&out.stdout), text(&out.stderr));
+        assert!(
+            out.status.success(),
+            "rabbitmqctl {arguments:?}: {} {}",
+            text(&out.stdout),
+            text(&out.stderr)
+        );
         text(&out.stdout)
     }
 

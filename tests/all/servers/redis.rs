@@ -47,7 +47,8 @@ impl RedisServer {
                 Self::start(&["--cluster-enabled", "yes", "--cluster-port", &bus])
             })
             .collect();
-        let addresses: Vec<String> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+        let addresses: Vec<String> =
+            servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
         let made = Command::new("redis-cli")
             .args(["--cluster", "create"])
             .args(addresses)
@@ -153,6 +154,6 @@ impl Drop for RedisServer {
 }
 
 /// A port that nobody listens on.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

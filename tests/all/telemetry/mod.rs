@@ -89,8 +89,8 @@ fn check_run(spans: &[Span], metrics: &BTreeMap<String, BTreeSet<String>>, said:
     assert_eq!(submit.says("skus"), Some("1"));
     assert_eq!(root.links, [(submit.trace.clone(), submit.id.clone())]);
     let whole = [
-        "intake", "inspect", "publish", "process", "claim", "attempt", "look", "gather", "generate", "review",
-        "store", "commit", "conclude", "assemble", "settle",
+        "intake", "inspect", "publish", "process", "claim", "attempt", "look", "gather", "generate",
+        "review", "store", "commit", "conclude", "assemble", "settle",
     ];
     for word in whole {
         let found = of(word);
@@ -99,10 +99,13 @@ fn check_run(spans: &[Span], metrics: &BTreeMap<String, BTreeSet<String>>, said:
     }
     let review = of("review")[0];
     assert!(review.says("verdict").is_some() && review.says("review.score.colour").is_some(), "{review:?}");
-    for (word, name) in
-        [("publish", "publish packshot.jobs:studio"), ("process", "process packshot.jobs:studio:packshot.jobs.studio")]
-    {
-        assert!(of(word).iter().any(|span| span.name == name && span.says("messaging.system") == Some("memory")));
+    for (word, name) in [
+        ("publish", "publish packshot.jobs:studio"),
+        ("process", "process packshot.jobs:studio:packshot.jobs.studio"),
+    ] {
+        assert!(
+            of(word).iter().any(|span| span.name == name && span.says("messaging.system") == Some("memory"))
+        );
     }
     for metric in [
         "packshot.claims",
@@ -203,7 +206,9 @@ fn check_parents(root: &Span, spans: &[Span]) {
         let mut at = *span;
         let mut steps = 0;
         while at.id != root.id {
-            at = trace.get(at.parent.as_str()).unwrap_or_else(|| panic!("{} has a parent that nobody sent", at.name));
+            at = trace
+                .get(at.parent.as_str())
+                .unwrap_or_else(|| panic!("{} has a parent that nobody sent", at.name));
             steps += 1;
             assert!(steps < 20, "{} goes round in circles", span.name);
         }

@@ -96,7 +96,11 @@ impl Collector {
                         id: hex(&span.span_id),
                         parent: hex(&span.parent_span_id),
                         attributes: map(&span.attributes),
-                        links: span.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
+                        links: span
+                            .links
+                            .iter()
+                            .map(|link| (hex(&link.trace_id), hex(&link.span_id)))
+                            .collect(),
                         instance: of("service.instance.id"),
                         service: of("service.name"),
                         is_error: span.status.as_ref().is_some_and(|status| status.code == 2),

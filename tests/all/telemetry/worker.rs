@@ -21,10 +21,10 @@ use packshot_runtime::conformance::sample;
 use packshot_runtime::consume::{Stop, consume};
 use packshot_runtime::dispatch::{DispatchSettings, Dispatcher};
 use packshot_runtime::drive::Driver;
-use packshot_runtime::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator};
-use packshot_runtime::port::{Broker, Coordinator, Objects};
-use packshot_runtime::store::Store;
-use packshot_runtime::submit::{Occasion, create_document, open_batch, rebuild_batch};
+use packshot_runtime::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator, MemoryLedger};
+use packshot_runtime::port::Objects;
+use packshot_runtime::ports::Ports;
+use packshot_runtime::submit::{create_document, open_batch, rebuild_batch};
 use packshot_runtime::sweep::{SweepSettings, Sweeper};
 use packshot_runtime::work::{ClaimedJob, Outcome, Work};
 use packshot_service::logging::{LogFormat, LogSettings};
@@ -99,10 +99,7 @@ struct Nightshift {
     header: Batch,
     skus: usize,
     instruments: Instruments,
-    objects: Arc<dyn Objects>,
-    coordinator: Arc<dyn Coordinator>,
-    broker: Arc<dyn Broker>,
-    clock: Arc<dyn Clock>,
+    ports: Ports,
 }
 
 impl Nightshift {
@@ -116,18 +113,21 @@ impl Nightshift {
         Self {
             header: sample::batch("night", policy),
             skus: std::env::var(SKUS).unwrap().parse().unwrap(),
-            objects: instruments.objects(directory),
-            coordinator: instruments.coordinator(Arc::new(coordinator)),
-            broker: instruments.broker(Arc::new(MemoryBroker::new(BrokerLimits::STANDARD))),
-            clock,
+            ports: Ports {
+                objects: instruments.objects(directory),
+                coordinator: instruments.coordinator(Arc::new(coordinator)),
+                ledger: Arc::new(MemoryLedger::new()),
+                broker: instruments.broker(Arc::new(MemoryBroker::new(BrokerLimits::STANDARD))),
+                clock,
+            },
             instruments,
         }
     }
 
     async fn submit(&self) {
-        let store = Store::new(&*self.objects, &*self.clock);
+        let store = self.ports.store();
         store.write_batch(&self.header).await.unwrap();
-        open_batch(&*self.coordinator, &self.header).await.unwrap();
+        open_batch(&self.ports, &self.header).await.unwrap();
         let submission = self.instruments.submission(&self.header);
         for number in 0..self.skus {
             let mut entry = sample::entry(&format!("sku {number}"), &[Role::Main, Role::Detail]);
@@ -135,11 +135,7 @@ impl Nightshift {
             entry.jobs.get_mut(&Role::Detail).unwrap().pool = Pool::Remote;
             let intake = submission.sku(&entry.product.sku);
             store.write_entry(&self.header.batch, &entry).await.unwrap();
-            let (coordinator, objects, clock) = (&*self.coordinator, &*self.objects, &*self.clock);
-            let created =
-                create_document(coordinator, objects, clock, &self.header, &entry, Occasion::Submit)
-                    .instrument(intake.span())
-                    .await;
+            let created = create_document(&self.ports, &self.header, &entry).instrument(intake.span()).await;
             intake.created(created.unwrap());
         }
         submission.ended(self.skus as u64);
@@ -147,42 +143,35 @@ impl Nightshift {
 
     /// Works in `pools` until `count` jobs or sets have come to `state`.
     async fn work(&self, pools: &[Pool], count: u64, state: &str) {
-        let ports = || (Arc::clone(&self.coordinator), Arc::clone(&self.objects), Arc::clone(&self.clock));
-        let (coordinator, objects, clock) = ports();
         let work = self.instruments.work(Arc::new(Quick));
-        let driver = Driver::new(coordinator, objects, clock, work, u64::from(std::process::id()))
+        let driver = Driver::new(self.ports.clone(), work, u64::from(std::process::id()))
             .observed_by(self.instruments.observer());
         let driver = Arc::new(driver);
-        let settings = DispatchSettings { windows: pools.iter().map(|pool| (*pool, 100)).collect(), idle_ms: 5 };
-        let (coordinator, objects, clock) = ports();
-        let dispatcher = Dispatcher::new(
-            Arc::clone(&coordinator),
-            Arc::clone(&self.broker),
-            Arc::clone(&clock),
-            settings,
-        );
+        let settings =
+            DispatchSettings { windows: pools.iter().map(|pool| (*pool, 100)).collect(), idle_ms: 5 };
+        let dispatcher = Dispatcher::new(self.ports.clone(), settings);
         let sweeping = SweepSettings { every_ms: 5, silent_ms: 600_000 };
-        let sweeper =
-            Sweeper::new(coordinator, objects, clock, sweeping).observed_by(self.instruments.observer());
+        let sweeper = Sweeper::new(self.ports.clone(), sweeping).observed_by(self.instruments.observer());
+        let Ports { coordinator, broker, clock, .. } = &self.ports;
         let stop = Stop::default();
         let reached = async {
             let deadline = Instant::now() + Duration::from_secs(30);
             loop {
-                let tally = self.coordinator.tally(&self.header.batch).await.unwrap();
+                let tally = coordinator.tally(&self.header.batch).await.unwrap();
                 if tally.jobs(None, state) + tally.sets(state) >= count {
                     break;
                 }
                 assert!(Instant::now() < deadline, "{state}: {tally:?}");
-                self.clock.sleep(5).await;
+                clock.sleep(5).await;
             }
             stop.soft.cancel();
         };
-        let consuming = pools.iter().map(|pool| consume(&*self.broker, &driver, &*self.clock, *pool, 4, &stop));
+        let consuming = pools.iter().map(|pool| consume(&**broker, &driver, &**clock, *pool, 4, &stop));
         tokio::join!(
             reached,
             dispatcher.run(stop.soft.clone()),
             sweeper.run(stop.soft.clone()),
-            self.instruments.watch_gauges(&*self.coordinator, &*self.clock, 5, &stop.soft),
+            self.instruments.watch_gauges(&**coordinator, &**clock, 5, &stop.soft),
             futures::future::join_all(consuming),
         );
     }
@@ -194,8 +183,7 @@ async fn submit_and_main(night: Nightshift) {
 }
 
 async fn the_rest(night: Nightshift) {
-    let (coordinator, objects, clock) = (&*night.coordinator, &*night.objects, &*night.clock);
-    rebuild_batch(coordinator, objects, clock, &night.header.batch).await.unwrap();
+    rebuild_batch(&night.ports, &night.header.batch).await.unwrap();
     night.work(&[Pool::Remote, Pool::Assemble], night.skus as u64, "published").await;
 }
 
@@ -284,6 +272,7 @@ fn set(job: &ClaimedJob) -> SetResult {
         sku: job.state.sku.clone(),
         set_key: job.entry.set_key,
         basis: job.state.basis(),
+        absent: std::collections::BTreeMap::new(),
         members: accepted.map(|role| SetMember { role: *role, key: job.entry.jobs[role].key }).collect(),
         files: Vec::new(),
         gaps: Vec::new(),

@@ -171,7 +171,8 @@ impl Consumer for WatchedConsumer {
         if delivery.redelivered {
             on.count(&names::REDELIVERIES, 1, &[(names::POOL, self.end.pool.word())]);
         }
-        let receipt = WatchedReceipt { inner: delivery.receipt, end: self.end.clone(), since: Instant::now() };
+        let receipt =
+            WatchedReceipt { inner: delivery.receipt, end: self.end.clone(), since: Instant::now() };
         Ok(Delivery { receipt: Box::new(receipt), ..delivery })
     }
 }

@@ -11,8 +11,8 @@ use packshot_pipeline::pool::Pool;
 use packshot_pipeline::state::{Incarnation, SkuState};
 use packshot_pipeline::tally::Tally;
 use packshot_runtime::port::{
-    BatchControl, Commit, Coordinator, CoordinatorError, CoordinatorFault, Created, Depth, ObjectInfo, Objects,
-    ObjectsError, ObjectsFault, Put, Version, Versioned,
+    BatchControl, Commit, Coordinator, CoordinatorError, CoordinatorFault, Created, Depth, ObjectInfo,
+    Objects, ObjectsError, ObjectsFault, Put, Version, Versioned,
 };
 use packshot_service::names::{self, Metric};
 

@@ -162,8 +162,9 @@ fn make(
             accepted_lifestyle: None,
             attempt,
         };
-        let made = debug_span!(names::GENERATE, { names::MAKER } = studio::NAME, { names::CANDIDATE } = attempt)
-            .in_scope(|| studio::make(&request));
+        let made =
+            debug_span!(names::GENERATE, { names::MAKER } = studio::NAME, { names::CANDIDATE } = attempt)
+                .in_scope(|| studio::make(&request));
         let candidate = match made {
             Made::Candidate(candidate) => candidate,
             Made::Skipped { reason } => return Err(reason),

@@ -196,8 +196,8 @@ impl Watch {
                     return;
                 }
                 Err(_) => {
-                    record.end("the server does not answer");
                     self.link.cut();
+                    record.end("the server does not answer");
                     return;
                 }
             }

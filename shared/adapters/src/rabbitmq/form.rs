@@ -43,12 +43,7 @@ fn short(text: &str) -> ShortString {
 }
 
 /// A job message on its way to its pool.
-pub(super) fn job(
-    names: &Names,
-    pool: Pool,
-    message: &Message,
-    headers: &BTreeMap<String, String>,
-) -> Post {
+pub(super) fn job(names: &Names, pool: Pool, message: &Message, headers: &BTreeMap<String, String>) -> Post {
     let properties = BasicProperties::default()
         .with_message_id(short(&message.id()))
         .with_correlation_id(short(&message.batch.to_string()))
@@ -57,12 +52,7 @@ pub(super) fn job(
         .with_app_id(APP.into())
         .with_delivery_mode(PERSISTENT)
         .with_headers(to_table(headers));
-    Post {
-        exchange: names.jobs(),
-        routing_key: pool.word().into(),
-        properties,
-        body: message.to_bytes(),
-    }
+    Post { exchange: names.jobs(), routing_key: pool.word().into(), properties, body: message.to_bytes() }
 }
 
 /// What a copy of a delivery keeps of its properties. Not the rest: a foreign `expiration`

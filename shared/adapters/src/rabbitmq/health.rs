@@ -119,7 +119,8 @@ impl ConnectionRecord {
 
     fn read(&self) -> ConnectionHealth {
         let record = lock(&self.0);
-        let (connected, blocked_ms, died_of) = match record.state.as_ref().map(|state| state.borrow().clone()) {
+        let (connected, blocked_ms, died_of) = match record.state.as_ref().map(|state| state.borrow().clone())
+        {
             Some(LinkState::Open) => (true, None, None),
             Some(LinkState::Blocked { since, .. }) => (true, Some(millis(since.elapsed())), None),
             Some(LinkState::Dead { reason }) => (false, None, Some(reason)),
@@ -197,7 +198,8 @@ impl Health {
     }
 
     pub(super) fn read(&self) -> RabbitHealth {
-        let consumers: Vec<Arc<ConsumerRecord>> = lock(&self.consumers).iter().filter_map(Weak::upgrade).collect();
+        let consumers: Vec<Arc<ConsumerRecord>> =
+            lock(&self.consumers).iter().filter_map(Weak::upgrade).collect();
         RabbitHealth {
             publisher: self.publisher.read(),
             consuming: self.consuming.read(),

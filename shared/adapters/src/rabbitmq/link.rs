@@ -120,7 +120,9 @@ impl Link {
 
     /// Whether it can still be used, blocked or not.
     pub(super) fn alive(&self) -> bool {
-        !matches!(*self.state.borrow(), LinkState::Dead { .. }) && self.connection.status().connected()
+        !self.socket.is_shut()
+            && !matches!(*self.state.borrow(), LinkState::Dead { .. })
+            && self.connection.status().connected()
     }
 
     /// Cuts the connection off; everything that waits for it fails.
@@ -159,6 +161,10 @@ impl Socket {
         }
         *handle = Handle::Open(second);
         Ok(())
+    }
+
+    fn is_shut(&self) -> bool {
+        matches!(*self.0.lock().unwrap_or_else(PoisonError::into_inner), Handle::Shut)
     }
 
     /// Shuts the socket in both directions and lets go of it.

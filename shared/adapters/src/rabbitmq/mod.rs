@@ -87,7 +87,10 @@ impl RabbitBroker {
     pub async fn connect(settings: &RabbitSettings) -> Result<Self, BrokerError> {
         let problems = settings.problems();
         if !problems.is_empty() {
-            return Err(plain(BrokerFault::Refused, format!("settings of RabbitMQ: {}", problems.join("; "))));
+            return Err(plain(
+                BrokerFault::Refused,
+                format!("settings of RabbitMQ: {}", problems.join("; ")),
+            ));
         }
         let settings = Arc::new(settings.clone());
         let names = Arc::new(Names::new(&settings.prefix));
@@ -125,6 +128,15 @@ impl RabbitBroker {
             });
         }
         Ok(depths)
+    }
+
+    /// Says farewell on the consuming connection, for the end of a process: once this returns,
+    /// the server has taken every acknowledgement, which a process that just ends cannot know.
+    /// Deliveries that are not ended come again; consumers are over.
+    pub async fn close(&self) {
+        if let Some(link) = self.consuming.lock().await.take() {
+            link.close().await;
+        }
     }
 
     /// The consuming connection; a new one if there is none that lives.

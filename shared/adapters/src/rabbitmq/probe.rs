@@ -68,7 +68,8 @@ impl Finding {
 pub async fn probe(settings: &RabbitSettings) -> Vec<Finding> {
     let problems = settings.problems();
     if !problems.is_empty() {
-        let what = |problem: String| Finding::new(Severity::Broken, problem, "correct the settings of RabbitMQ");
+        let what =
+            |problem: String| Finding::new(Severity::Broken, problem, "correct the settings of RabbitMQ");
         return problems.into_iter().map(what).collect();
     }
     let mut findings = Vec::new();
@@ -120,7 +121,8 @@ async fn queues(settings: &RabbitSettings, findings: &mut Vec<Finding>) -> Resul
     let link = Link::open(settings, &format!("{} probe", settings.prefix)).await?;
     let channel = link.channel().await?;
     topology::declare(&channel, &names, settings).await?;
-    findings.push(Finding::fine("exchanges and queues are there, with the arguments that the settings ask for"));
+    findings
+        .push(Finding::fine("exchanges and queues are there, with the arguments that the settings ask for"));
     for of in [Use::Dead, Use::Unroutable] {
         findings.extend(left_over(&channel, &names, of, settings).await?);
     }
@@ -188,8 +190,10 @@ impl Trial<'_> {
             Confirmation::Ack(None) | Confirmation::Nack(_) | Confirmation::NotRequested => Ok(Finding::new(
                 Severity::Broken,
                 format!("a message that no queue takes was not returned by exchange {exchange}"),
-                format!("remove alternate exchanges from {exchange}, in its arguments and in policies, and \
-                         bindings that this system did not make"),
+                format!(
+                    "remove alternate exchanges from {exchange}, in its arguments and in policies, and \
+                         bindings that this system did not make"
+                ),
             )),
         }
     }
@@ -199,7 +203,8 @@ impl Trial<'_> {
     async fn dead_letters(&self, id: &str, settings: &RabbitSettings) -> Result<Finding, BrokerError> {
         let [queue, dead] = self.own_queues(id);
         let key = dead.clone();
-        let mut arguments = topology::arguments(self.names, Use::Jobs(packshot_pipeline::pool::Pool::Studio), settings);
+        let mut arguments =
+            topology::arguments(self.names, Use::Jobs(packshot_pipeline::pool::Pool::Studio), settings);
         let key_text: &str = key.as_str();
         arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(key_text.into()));
         arguments.insert("x-expires".into(), AMQPValue::LongLongInt(PROBE_QUEUE_MS));

@@ -56,8 +56,8 @@ impl RabbitReceipt {
         answer: impl Future<Output = lapin::Result<bool>>,
     ) -> Result<Acked, BrokerError> {
         match tokio::time::timeout(self.shared.answer_limit, answer).await {
-            Ok(Ok(true)) => Ok(Acked::Done),
-            Ok(Ok(false) | Err(_)) => Ok(Acked::ComesAgain),
+            Ok(Ok(true)) if self.shared.link.alive() => Ok(Acked::Done),
+            Ok(Ok(_) | Err(_)) => Ok(Acked::ComesAgain),
             Err(_) => {
                 // Acknowledgements are only ever held up by a peer that reads nothing.
                 self.shared.link.cut();

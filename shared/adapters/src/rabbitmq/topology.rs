@@ -170,10 +170,9 @@ pub(super) fn arguments(names: &Names, of: Use, settings: &RabbitSettings) -> Fi
 /// The bindings of a queue: exchange and key.
 fn bindings(names: &Names, of: Use) -> Vec<(ShortString, ShortString)> {
     match of {
-        Use::Jobs(pool) => vec![
-            (names.jobs(), pool.word().into()),
-            (names.back(), format!("*.{}", pool.word()).into()),
-        ],
+        Use::Jobs(pool) => {
+            vec![(names.jobs(), pool.word().into()), (names.back(), format!("*.{}", pool.word()).into())]
+        }
         Use::Delay(step, _) => vec![(names.delay(), format!("{step}.*").into())],
         // Not `#`: the probe sends a message of its own through this exchange.
         Use::Dead => Pool::ALL.into_iter().map(|pool| (names.dead(), pool.word().into())).collect(),

@@ -62,6 +62,8 @@ const UNREACHABLE: &str = "it cannot be reached or does not answer in time; chec
                            network and the server's load";
 const FULL: &str = "its memory is full; raise `maxmemory` or forget finished batches (everything \
                     goes on by itself then)";
+const CERTIFICATE: &str = "its certificate is not trusted; name the authority's PEM file in \
+                           `redis.ca_file`, and the host in `redis.url` as the certificate does";
 const PASSWORD: &str = "it does not accept the user or the password; check `redis.url`";
 
 /// The kind, and what to do.
@@ -69,6 +71,7 @@ const PASSWORD: &str = "it does not accept the user or the password; check `redi
 fn meaning(error: &RedisError) -> (CoordinatorFault, &'static str) {
     use CoordinatorFault::{Full, Refused, Unavailable, Unreadable};
     match error.kind() {
+        ErrorKind::Io if error.to_string().contains("certificate") => (Refused, CERTIFICATE),
         ErrorKind::Io | ErrorKind::ClusterConnectionNotFound | ErrorKind::Parse | ErrorKind::Client => {
             (Unavailable, UNREACHABLE)
         }
@@ -82,10 +85,9 @@ fn meaning(error: &RedisError) -> (CoordinatorFault, &'static str) {
             "OOM" => (Full, FULL),
             "MISCONF" => (Full, "it cannot write its data to disk; make room there, see its log"),
             "NOAUTH" | "WRONGPASS" => (Refused, PASSWORD),
-            "WRONGTYPE" => (
-                Unreadable,
-                "a key is used by another application; use another `redis.prefix` or database",
-            ),
+            "WRONGTYPE" => {
+                (Unreadable, "a key is used by another application; use another `redis.prefix` or database")
+            }
             "NOREPLICAS" => (Unavailable, "too few of its replicas are there (min-replicas-to-write)"),
             "BUSY" => (Unavailable, "it is busy with a script; see SCRIPT KILL if that does not end"),
             _ => (Refused, "it refuses the command; see its answer"),
@@ -104,7 +106,9 @@ fn server(kind: ServerErrorKind, detail: &str) -> (CoordinatorFault, &'static st
         ServerErrorKind::TryAgain
         | ServerErrorKind::ClusterDown
         | ServerErrorKind::Moved
-        | ServerErrorKind::Ask => (Unavailable, "its cluster is being changed or incomplete; see CLUSTER INFO"),
+        | ServerErrorKind::Ask => {
+            (Unavailable, "its cluster is being changed or incomplete; see CLUSTER INFO")
+        }
         ServerErrorKind::NoScript | ServerErrorKind::ExecAbort => {
             (Unavailable, "its scripts were flushed meanwhile")
         }
@@ -122,10 +126,8 @@ fn server(kind: ServerErrorKind, detail: &str) -> (CoordinatorFault, &'static st
 
 /// Whether the connection should be given up: it is broken, or leads to the wrong server.
 pub(super) fn spoils_connection(error: &RedisError) -> bool {
-    let wrong_server = matches!(
-        error.kind(),
-        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
-    );
+    let wrong_server =
+        matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
     wrong_server || error.is_unrecoverable_error()
 }
 
@@ -158,7 +160,8 @@ mod tests {
         for (error, kind) in table {
             let told = named().error("doing", &error);
             assert_eq!(told.kind, kind, "{error}");
-            let all = format!("{told} {told:?} {}", told.source.as_ref().map_or(String::new(), |s| s.to_string()));
+            let all =
+                format!("{told} {told:?} {}", told.source.as_ref().map_or(String::new(), |s| s.to_string()));
             assert!(!all.contains("hunter2"), "{all}");
             assert!(told.to_string().starts_with("coordinator: doing in redis at h:1: "), "{told}");
         }

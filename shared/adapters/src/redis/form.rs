@@ -122,7 +122,11 @@ pub(super) fn write(
         for place in Place::ALL {
             let key = keys.index(batch, place, pool);
             let there = moves.iter().filter(|slot| slot.to == Some(place));
-            writing.then("ZADD", key.clone(), there.flat_map(|slot| [slot.at_ms.clone(), slot.member.clone()]));
+            writing.then(
+                "ZADD",
+                key.clone(),
+                there.flat_map(|slot| [slot.at_ms.clone(), slot.member.clone()]),
+            );
             // What has no document yet stands nowhere.
             let not_there = moves.iter().filter(|slot| expected.is_some() && slot.to != Some(place));
             writing.then("ZREM", key, not_there.map(|slot| slot.member.clone()));
@@ -207,7 +211,9 @@ mod tests {
             let slot = Slot { sku: Sku::new(sku).unwrap(), target: Target::Set, number: 7 };
             assert_eq!(parse_member(&member(&slot)).unwrap(), slot);
         }
-        for bad in ["", "a", "a\u{1f}set", "a\u{1f}set\u{1f}x", "a\u{1f}set\u{1f}1\u{1f}2", "\u{1f}set\u{1f}1"] {
+        for bad in
+            ["", "a", "a\u{1f}set", "a\u{1f}set\u{1f}x", "a\u{1f}set\u{1f}1\u{1f}2", "\u{1f}set\u{1f}1"]
+        {
             assert!(parse_member(bad).is_err(), "{bad:?}");
         }
     }

@@ -106,15 +106,9 @@ impl Keys {
 
 /// `text` as part of a hash tag: everything but letters, digits and `-_./:` is escaped.
 fn tag(text: &str) -> String {
-    let mut tag = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte) {
-            tag.push(char::from(byte));
-        } else {
-            tag.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    tag
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:".contains(byte);
+    let written = |byte: u8| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(written).collect()
 }
 
 #[cfg(test)]

@@ -20,7 +20,12 @@ fn amount(money: MicroUsd) -> u64 {
 
 impl RedisCoordinator {
     /// Ends a reservation with what it cost, or with nothing.
-    async fn end(&self, batch: &BatchId, name: &str, actual: Option<MicroUsd>) -> Result<(), CoordinatorError> {
+    async fn end(
+        &self,
+        batch: &BatchId,
+        name: &str,
+        actual: Option<MicroUsd>,
+    ) -> Result<(), CoordinatorError> {
         let mut call = script::SETTLE.call(&self.keys.ledger(batch));
         call.arg(name).arg(actual.map(|actual| amount(actual).to_string()).unwrap_or_default());
         let doing = || format!("settling {name}");

@@ -194,10 +194,10 @@ impl Link {
             Wire::Cluster(cluster) => {
                 let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
                 let answers = cluster.route_command(command.clone(), everywhere).await;
-                answers.map(|answers| match answers {
-                    Value::Map(nodes) => nodes.into_iter().map(|(_, value)| value).collect(),
-                    other => vec![other],
-                })
+                // By node.
+                let answers =
+                    answers.and_then(|all| Ok(redis::from_redis_value::<Vec<(Value, Value)>>(all)?));
+                answers.map(|all| all.into_iter().map(|(_, value)| value).collect())
             }
         };
         self.note(generation, answer.as_ref().err());
@@ -215,8 +215,9 @@ impl Link {
             None => builder,
             Some(certificates) => builder.certs(certificates.clone()),
         };
-        let cluster =
-            builder.build().map_err(|error| self.named.error("preparing the cluster's connection", &error))?;
+        let cluster = builder
+            .build()
+            .map_err(|error| self.named.error("preparing the cluster's connection", &error))?;
         info!(address = self.named.address, "redis is a cluster");
         if self.cluster.set(cluster).is_ok() {
             self.slot().wire = None;

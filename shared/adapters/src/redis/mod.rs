@@ -378,7 +378,8 @@ impl Coordinator for RedisCoordinator {
     ) -> Result<Vec<Slot>, CoordinatorError> {
         let mut all = Pipeline::new();
         for pool in Pool::ALL {
-            let mut command = by_time(&self.keys.index(batch, Place::Leased, pool), &now_ms.to_string(), limit);
+            let mut command =
+                by_time(&self.keys.index(batch, Place::Leased, pool), &now_ms.to_string(), limit);
             command.arg("WITHSCORES");
             all.add_command(command);
         }

@@ -65,7 +65,8 @@ pub(super) async fn facts(link: &Link) -> Result<Vec<Facts>, CoordinatorError> {
     let _: String = link.ask(doing, Request::One(&cmd("PING"))).await?;
     match link.once_everywhere(&cmd("INFO")).await {
         Ok(answers) => {
-            let texts = answers.into_iter().filter_map(|answer| redis::from_redis_value::<String>(answer).ok());
+            let texts =
+                answers.into_iter().filter_map(|answer| redis::from_redis_value::<String>(answer).ok());
             Ok(texts.map(|text| Facts::parse(&text)).collect())
         }
         Err(error) if is_forbidden(&error) => Ok(Vec::new()),
@@ -115,9 +116,9 @@ pub(super) async fn check(link: &Link) -> Result<(), CoordinatorError> {
             )));
         }
         if node.is_replica() {
-            return Err(link.named.refusal(
-                "it is a replica, which cannot be written; let `redis.url` name the primary",
-            ));
+            return Err(link
+                .named
+                .refusal("it is a replica, which cannot be written; let `redis.url` name the primary"));
         }
     }
     match policies.iter().find(|policy| *policy != POLICY) {

@@ -9,7 +9,9 @@
 //! [`ObjectsFault::Unavailable`] may have stored the object.
 //!
 //! Parts of an upload that was cut off stay in the bucket until its lifecycle rule for
-//! incomplete multipart uploads removes them.
+//! incomplete multipart uploads removes them. The access key needs `ListBucket`, `GetObject`
+//! and `PutObject`, for large objects `AbortMultipartUpload` too; only [`S3Objects::probe`]
+//! ever removes an object (`DeleteObject`), and only its own.
 
 mod client;
 mod conditional;

@@ -56,8 +56,12 @@ impl S3Objects {
                 tokio::time::sleep(self.backoff(attempt)).await;
             }
         }
-        let what =
-            format!("reading {}: {why}; {} sends too slowly", settings.shown(key), fault::store(settings));
+        let what = format!(
+            "reading {}: {why}, and that was the last try; {} or the line to it is slow (`s3.kb_per_s_min`, \
+             `s3.operation_timeout_ms`)",
+            settings.shown(key),
+            fault::store(settings)
+        );
         Err(fault::own(ObjectsFault::Unavailable, what))
     }
 }

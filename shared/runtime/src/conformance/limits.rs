@@ -3,7 +3,9 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
-use crate::port::{Admission, Bound, Limit, Limits, Occupancy, PLACE_WAIT_MS_MAX, Rate, Renewal, SKEW_MS_MAX};
+use crate::port::{
+    Admission, Bound, Limit, Limits, Occupancy, PLACE_WAIT_MS_MAX, Rate, Renewal, SKEW_MS_MAX,
+};
 
 /// When the checks begin, in milliseconds since 1970.
 const T: u64 = 1_700_000_000_000;

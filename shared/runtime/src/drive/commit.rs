@@ -123,8 +123,15 @@ impl Driver {
             }
             let renewed = Event::Renewed { attempt };
             let policy = &header.settings.policy;
-            let told =
-                tell(&*self.ports.coordinator, &*self.ports.clock, policy, &state.batch, &state.sku, &renewed).await?;
+            let told = tell(
+                &*self.ports.coordinator,
+                &*self.ports.clock,
+                policy,
+                &state.batch,
+                &state.sku,
+                &renewed,
+            )
+            .await?;
             if !matches!(told, Told::Applied(_)) {
                 break;
             }

@@ -168,8 +168,15 @@ impl Driver {
         let policy = &header.settings.policy;
         let mut rebuilt = false;
         loop {
-            let told = tell(&*self.ports.coordinator, &*self.ports.clock, policy, &message.batch, &message.sku, &started)
-                .await?;
+            let told = tell(
+                &*self.ports.coordinator,
+                &*self.ports.clock,
+                policy,
+                &message.batch,
+                &message.sku,
+                &started,
+            )
+            .await?;
             return Ok(match told {
                 Told::Applied(now) => match held(&now.state, message.target, holder) {
                     Some(attempt) => Claim::Held(attempt, now),

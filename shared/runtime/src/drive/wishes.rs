@@ -50,7 +50,8 @@ impl Driver {
             Running::Cancelled => {
                 let policy = &header.settings.policy;
                 let (batch, sku) = (&message.batch, &message.sku);
-                tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, sku, &Event::Cancel).await?;
+                tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, sku, &Event::Cancel)
+                    .await?;
                 Ok(Some("the batch is cancelled"))
             }
         }

@@ -16,9 +16,7 @@ pub use coordinator::{
     Versioned,
 };
 pub use ledger::{Books, Ledger, Reservation, Reserved};
-pub use limits::{
-    Admission, Bound, Limit, Limits, Occupancy, PLACE_WAIT_MS_MAX, Rate, Renewal, SKEW_MS_MAX,
-};
+pub use limits::{Admission, Bound, Limit, Limits, Occupancy, PLACE_WAIT_MS_MAX, Rate, Renewal, SKEW_MS_MAX};
 pub use objects::{BadKey, ObjectInfo, Objects, ObjectsError, ObjectsFault, Put, check_key};
 pub use observer::{Observer, Sight, Step, Unobserved};
 

@@ -112,11 +112,8 @@ fn logged(step: Step<'_>) -> Span {
             role = %message.target,
             attempt = tracing::field::Empty
         ),
-        Step::Claim
-        | Step::Attempt { .. }
-        | Step::Look
-        | Step::Gather
-        | Step::Commit
-        | Step::Conclude => Span::none(),
+        Step::Claim | Step::Attempt { .. } | Step::Look | Step::Gather | Step::Commit | Step::Conclude => {
+            Span::none()
+        }
     }
 }

@@ -46,7 +46,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::names::{STEPS, SKU, BATCH, MESSAGING_ID, MESSAGING_CONVERSATION};
+    use crate::names::{BATCH, MESSAGING_CONVERSATION, MESSAGING_ID, SKU, STEPS};
 
     #[test]
     fn names_are_unique_known_and_bounded() {

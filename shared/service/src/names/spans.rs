@@ -46,18 +46,8 @@ pub const STEPS: &[&str] =
     &[CLAIM, LOOK, GATHER, INSPECT, GENERATE, REVIEW, EDIT, STORE, ASSEMBLE, COMMIT, CONCLUDE];
 
 /// Values of [`ROLE`] as a label.
-pub const ROLES: &[&str] = &[
-    "main",
-    "cleanup",
-    "detail",
-    "angle",
-    "lifestyle",
-    "feature",
-    "comparison",
-    "ad",
-    "on-model",
-    "set",
-];
+pub const ROLES: &[&str] =
+    &["main", "cleanup", "detail", "angle", "lifestyle", "feature", "comparison", "ad", "on-model", "set"];
 
 const MESSAGE: &[&str] = &[
     BATCH,

@@ -46,7 +46,8 @@ pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 impl Wanted {
     /// Reads the variables.
     pub(super) fn read(variable: Lookup<'_>) -> Wanted {
-        let variable = |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let variable =
+            |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let mut problems = Vec::new();
         let sampler = sampler(&variable, &mut problems);
         let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
@@ -126,7 +127,8 @@ fn sampler(variable: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<String>
             Some(Ok(share)) if (0.0..=1.0).contains(&share) => Sampler::TraceIdRatioBased(share),
             None => Sampler::AlwaysOn,
             Some(_) => {
-                problems.push("OTEL_TRACES_SAMPLER_ARG is no number from 0 to 1; every trace is kept".to_owned());
+                problems
+                    .push("OTEL_TRACES_SAMPLER_ARG is no number from 0 to 1; every trace is kept".to_owned());
                 Sampler::AlwaysOn
             }
         }
@@ -160,9 +162,18 @@ mod tests {
         Wanted::read(&find)
     }
 
-    fn check(variables: &[(&str, &str)], traces: Option<Transport>, metrics: Option<Transport>, scrape: bool) {
+    fn check(
+        variables: &[(&str, &str)],
+        traces: Option<Transport>,
+        metrics: Option<Transport>,
+        scrape: bool,
+    ) {
         let wanted = read(variables);
-        assert_eq!((wanted.traces, wanted.metrics, wanted.scrape), (traces, metrics, scrape), "{variables:?}");
+        assert_eq!(
+            (wanted.traces, wanted.metrics, wanted.scrape),
+            (traces, metrics, scrape),
+            "{variables:?}"
+        );
         assert!(wanted.problems.is_empty(), "{variables:?}: {:?}", wanted.problems);
     }
 
@@ -209,6 +220,9 @@ mod tests {
         assert_eq!(said("traceidratio", Some("0.25")), "TraceIdRatioBased(0.25)");
         assert_eq!(said("parentbased_traceidratio", Some("0.5")), "ParentBased(TraceIdRatioBased(0.5))");
         assert_eq!(said("parentbased_traceidratio", None), "ParentBased(AlwaysOn)");
-        assert_eq!(read(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "7")]).problems.len(), 1);
+        assert_eq!(
+            read(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "7")]).problems.len(),
+            1
+        );
     }
 }

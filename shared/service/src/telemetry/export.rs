@@ -41,7 +41,8 @@ impl Pipelines {
         // One TLS stack; a process that has chosen its provider already keeps it.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let resource = resource(service_name, version);
-        let mut kept = |what: &str, error: &ExporterBuildError| problems.push(format!("{what} are off: {error}"));
+        let mut kept =
+            |what: &str, error: &ExporterBuildError| problems.push(format!("{what} are off: {error}"));
 
         let spans = wanted.traces.map(span_exporter);
         let tracers = match spans {
@@ -59,9 +60,10 @@ impl Pipelines {
             }
             None => None,
         };
-        let pushed = wanted.metrics.map(metric_exporter).and_then(|built| {
-            built.map_err(|error| kept("pushed metrics", &error)).ok()
-        });
+        let pushed = wanted
+            .metrics
+            .map(metric_exporter)
+            .and_then(|built| built.map_err(|error| kept("pushed metrics", &error)).ok());
         let scrape = wanted.scrape.then(Scrape::new);
         let providers = (pushed.is_some() || scrape.is_some()).then(|| {
             let mut builder = SdkMeterProvider::builder().with_resource(resource);
@@ -127,7 +129,10 @@ fn resource(service_name: &'static str, version: &'static str) -> Resource {
         own.push(KeyValue::new("service.namespace", OURS));
     }
     if given("service.instance.id").is_none() {
-        own.push(KeyValue::new("service.instance.id", RandomIdGenerator::default().new_trace_id().to_string()));
+        own.push(KeyValue::new(
+            "service.instance.id",
+            RandomIdGenerator::default().new_trace_id().to_string(),
+        ));
     }
     Resource::builder().with_attributes(own).build()
 }

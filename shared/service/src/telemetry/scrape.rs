@@ -35,8 +35,11 @@ impl Scrape {
             tracing::debug!(%error, "metrics could not be collected");
             return page;
         }
-        let about: Vec<KeyValue> =
-            metrics.resource().iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone())).collect();
+        let about: Vec<KeyValue> = metrics
+            .resource()
+            .iter()
+            .map(|(name, value)| KeyValue::new(name.clone(), value.clone()))
+            .collect();
         head(&mut page, "target_info", "gauge", "Who is being scraped");
         sample(&mut page, "target_info", about.iter(), None, 1);
         for scope in metrics.scope_metrics() {
@@ -153,7 +156,9 @@ fn sample<'a>(
     value: impl Display,
 ) {
     let mut labels: Vec<String> = attributes
-        .map(|attribute| format!("{}=\"{}\"", plain(attribute.key.as_str()), escaped(&attribute.value.as_str())))
+        .map(|attribute| {
+            format!("{}=\"{}\"", plain(attribute.key.as_str()), escaped(&attribute.value.as_str()))
+        })
         .collect();
     labels.sort_unstable();
     labels.extend(bound.map(|bound| format!("le=\"{bound}\"")));

@@ -3,9 +3,7 @@
 
 use std::time::SystemTime;
 
-use opentelemetry::trace::{
-    Link, Span as _, SpanContext, SpanKind, TraceContextExt, TraceId, Tracer,
-};
+use opentelemetry::trace::{Link, Span as _, SpanContext, SpanKind, TraceContextExt, TraceId, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SdkTracer, ShouldSample};
 use tracing::Span;

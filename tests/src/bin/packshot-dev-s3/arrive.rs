@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use hyper::HeaderMap;
 use s3s::checksum::ChecksumHasher;
@@ -56,7 +58,7 @@ pub(crate) async fn arrive(
     let mut begun: Option<Begun> = None;
     let mut tail: Vec<u8> = Vec::new();
     let mut size_bytes = 0;
-    let mut body = body.unwrap_or_else(|| StreamingBlob::from_bytes(bytes::Bytes::new()));
+    let mut body = body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| S3Error::with_source(s3s::S3ErrorCode::IncompleteBody, error))?;
         md5.update(&chunk);
@@ -70,6 +72,9 @@ pub(crate) async fn arrive(
         }
     }
     let md5 = md5.finalize();
+    if headers.get("content-md5").is_some_and(|said| said.as_bytes() != STANDARD.encode(md5).as_bytes()) {
+        return Err(s3_error!(BadDigest, "the bytes do not have the announced MD5"));
+    }
     let checksums = check(hasher, headers, trailers)?;
     Ok(Arrived { begun, tail, size_bytes, md5, checksums })
 }
@@ -100,8 +105,6 @@ fn announced(headers: &HeaderMap) -> ChecksumHasher {
         crc64nvme: is_announced("crc64nvme").then(Crc64Nvme::new),
         sha1: is_announced("sha1").then(Sha1::new),
         sha256: is_announced("sha256").then(Sha256::new),
-        md5: headers.contains_key("content-md5").then(Md5::new),
-        ..ChecksumHasher::default()
     }
 }
 
@@ -111,10 +114,6 @@ fn check(
     trailers: Option<&TrailingHeaders>,
 ) -> S3Result<BTreeMap<String, String>> {
     let computed = hasher.finalize();
-    let md5 = headers.get("content-md5").map(hyper::header::HeaderValue::as_bytes);
-    if md5 != computed.checksum_md5.as_deref().map(str::as_bytes) {
-        return Err(s3_error!(BadDigest, "the bytes do not have the announced MD5"));
-    }
     let computed = [
         computed.checksum_crc32,
         computed.checksum_crc32c,

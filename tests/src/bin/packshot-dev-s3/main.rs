@@ -91,6 +91,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let store = Store::open(root, !arguments.no_sync)
         .with_context(|| format!("cannot use the folder {}", root.display()))?;
     for bucket in &arguments.bucket {
+        if !s3s::path::check_bucket_name(bucket) {
+            bail!("{bucket:?} is no bucket's name: 3 to 63 lower-case letters, digits, `.` and `-`");
+        }
         store.create_bucket(bucket).with_context(|| format!("cannot make the bucket {bucket}"))?;
     }
     let access_key = arguments.access_key.or_else(|| std::env::var(ACCESS_KEY).ok());

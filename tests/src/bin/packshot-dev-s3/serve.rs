@@ -89,7 +89,7 @@ async fn act(
 
 /// An error that closes the connection.
 fn closed() -> HttpError {
-    HttpError::from_std_error("the connection is closed on purpose".into())
+    HttpError::new("the connection is closed on purpose".into())
 }
 
 async fn drain(body: Body) {

@@ -79,7 +79,12 @@ impl Objects for Watched<dyn Objects> {
     async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, ObjectsError> {
         self.inner.head(key).await
     }
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, ObjectsError> {
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ObjectsError> {
         self.inner.list(prefix, after, limit).await
     }
     async fn url(&self, key: &str, valid_ms: u64) -> Result<Option<String>, ObjectsError> {

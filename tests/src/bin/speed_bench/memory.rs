@@ -33,14 +33,16 @@ fn catalog_of(photos: &[std::path::PathBuf], rows: usize) -> anyhow::Result<Take
     std::fs::write(dir.path().join("catalog.csv"), catalog)?;
     let folder = photos[0].parent().unwrap_or(Path::new("."));
     let folder = std::fs::canonicalize(folder)?;
-    watch(packshot()?.current_dir(dir.path()).arg("run").arg("catalog.csv").arg("--images").arg(folder).args([
-        "--out",
-        "out",
-        "--channels",
-        "google",
-        "--roles",
-        "main",
-        "--jobs",
-        "2",
-    ]))
+    watch(
+        packshot()?.current_dir(dir.path()).arg("run").arg("catalog.csv").arg("--images").arg(folder).args([
+            "--out",
+            "out",
+            "--channels",
+            "google",
+            "--roles",
+            "main",
+            "--jobs",
+            "2",
+        ]),
+    )
 }

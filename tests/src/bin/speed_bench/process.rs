@@ -61,6 +61,10 @@ fn processor_time(pid: u32) -> Duration {
 /// The `packshot` command built beside this one.
 pub(crate) fn packshot() -> anyhow::Result<Command> {
     let path = std::env::current_exe()?.with_file_name("packshot");
-    anyhow::ensure!(path.is_file(), "{} is not built: run `cargo build --release --workspace --bins`", path.display());
+    anyhow::ensure!(
+        path.is_file(),
+        "{} is not built: run `cargo build --release --workspace --bins`",
+        path.display()
+    );
     Ok(Command::new(path))
 }

@@ -37,8 +37,7 @@ pub(super) fn make(request: &MakeRequest<'_>) -> Made {
         Some(shadow) => with_shadow(subject.bounds, shadow),
         None => subject.bounds,
     };
-    let framing =
-        Framing::around(request.cutout.alpha.dimensions(), subject.bounds, shown, &mut notes);
+    let framing = Framing::around(request.cutout.alpha.dimensions(), subject.bounds, shown, &mut notes);
     let longest = framing.w.max(framing.h);
     let wanted = (SIDE_MAX / longest).min(1.0);
     let sized = subject.sized(subject.longest() * wanted);
