@@ -58,7 +58,7 @@ def custom_schemas(found: list[dict]) -> Iterator[str]:
     # Modules are looked for beside the script, so it is read where they are.
     script = Path(modules).parent / "crds.mjs"
     shutil.copyfile(Path(__file__).parent / "checking/crds.mjs", script)
-    done = subprocess.run([node, str(script)], input=json.dumps(custom), capture_output=True, text=True, timeout=300)
+    done = subprocess.run([node, str(script)], input=json.dumps(custom), capture_output=True, text=True, timeout=600)
     if done.returncode:
         yield done.stderr
     yield from done.stdout.splitlines()

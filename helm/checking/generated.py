@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from .chart import CHART, Chart, plain, variants
+from .objects import Objects
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 BEGIN, END = "<!-- values -->\n", "<!-- end of values -->"
@@ -88,11 +89,36 @@ def render(chart: Chart, values: dict) -> str:
     return out
 
 
+def scaling(chart: Chart) -> str:
+    """The numbers by which the smallest installation scales and stops, for simulations."""
+    objects = Objects(chart.objects(variants()["minimal"]))
+    pools = {}
+    for pool, deployment, settings in objects.workers():
+        spec = objects.find("ScaledObject", deployment["metadata"]["name"])["spec"]
+        data = spec["triggers"][0]["metadata"]
+        behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        pools[pool] = {
+            "queue": data["queueName"],
+            "value": int(data["value"]),
+            "activation_value": int(data["activationValue"]),
+            "polling_s": spec["pollingInterval"],
+            "cooldown_s": spec["cooldownPeriod"],
+            "replicas_min": spec["minReplicaCount"],
+            "replicas_max": spec["maxReplicaCount"],
+            "fallback": spec["fallback"],
+            "scale_up": behavior["scaleUp"],
+            "scale_down": behavior["scaleDown"],
+            "grace_s": deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"],
+            "settings": {section: settings[section] for section in ("pools", "work", "stop")},
+        }
+    return json.dumps(pools, indent=2) + "\n"
+
+
 def goldens(chart: Chart) -> dict[str, str]:
     """The smallest installation whole, every other one as what differs from it."""
     renders = {name: render(chart, values) for name, values in variants().items()}
     base = renders["minimal"].splitlines()
-    files = {"minimal.yaml": renders["minimal"]}
+    files = {"minimal.yaml": renders["minimal"], "scaling.json": scaling(chart)}
     for name, text in renders.items():
         if name != "minimal":
             lines = difflib.unified_diff(base, text.splitlines(), "minimal", name, n=1, lineterm="")

@@ -14,7 +14,7 @@ import yaml
 
 def tool(*command: str) -> Iterator[str]:
     """What a tool says against something."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode:
         yield (done.stdout + done.stderr).strip()
 

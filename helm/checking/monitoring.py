@@ -182,7 +182,7 @@ def dashboard_shape(path: Path) -> Iterator[str]:
 
 def promtool(*arguments: str) -> Iterator[str]:
     """What promtool says against something."""
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=600)
     if done.returncode:
         yield (done.stdout + done.stderr).strip()
 
