@@ -40,9 +40,12 @@ pub async fn serve(settings: &Settings, telemetry: &Telemetry) -> Result<Exit, F
     let answered = Pulse::new();
     let opened = CancellationToken::new();
     let is_open = opened.clone();
-    checks.ready("opened", move || match is_open.is_cancelled() {
-        true => Ok(()),
-        false => Err("the outside systems are not all open yet".to_owned()),
+    checks.ready("opened", move || {
+        if is_open.is_cancelled() {
+            Ok(())
+        } else {
+            Err("the outside systems are not all open yet".to_owned())
+        }
     });
     let connected = connect_patiently(&settings.system, &shutdown.soft).await;
     let Some(system) = connected.map_err(cluster::failure)? else { return Ok(Exit::Complete) };

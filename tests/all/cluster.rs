@@ -13,7 +13,7 @@ use packshot_pipeline::pool::Pool;
 use crate::shop::{Shop, packshot};
 
 /// The longest that anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// The servers of this machine.
 const RABBITMQ: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
 const REDIS: &str = "redis://127.0.0.1:6379";
@@ -273,7 +273,10 @@ impl Process {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("--- {}\n{}", self.log.display(), self.log());
+            #[allow(clippy::print_stderr, reason = "a failed test shows what its process said")]
+            {
+                eprintln!("--- {}\n{}", self.log.display(), self.log());
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ const ROLES: [&str; 4] = ["--channels", "amazon,google", "--roles", "main,detail
 
 #[test]
 fn submitted_work_gives_what_run_gives() {
-    let shop = Shop::with_skus(&["mighty-mug", "cap-red"]);
+    let shop = Shop::with_skus(&["juice-apple", "dash-force"]);
     let with_bad_row =
         std::fs::read_to_string(shop.path("catalog.csv")).unwrap() + ",No SKU,x.png,,,,,,,,1,\n";
     std::fs::write(shop.path("catalog.csv"), with_bad_row).unwrap();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// What the proxy does to every connection, old and new.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Nothing.
     Pass,
     /// Connections are accepted and reset at once; open ones are reset.
@@ -38,7 +38,7 @@ struct Orders {
 }
 
 /// A running proxy; dropping it closes it and its connections.
-pub struct Proxy {
+pub(crate) struct Proxy {
     address: SocketAddr,
     orders: watch::Sender<Orders>,
     open: Arc<AtomicUsize>,
@@ -47,7 +47,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Listens on a free port of the loopback and passes everything on to `upstream`.
-    pub async fn start(upstream: SocketAddr) -> Self {
+    pub(crate) async fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let orders = watch::Sender::new(Orders { mode: Mode::Pass, cuts: 0 });
@@ -67,22 +67,22 @@ impl Proxy {
     }
 
     /// Where clients connect to.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// From now on.
-    pub fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         self.orders.send_modify(|orders| orders.mode = mode);
     }
 
     /// Resets the connections that are open; new ones are treated as before.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.orders.send_modify(|orders| orders.cuts += 1);
     }
 
     /// Connections that are open.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 }
@@ -174,9 +174,22 @@ async fn cut(mut orders: watch::Receiver<Orders>, cuts_before: u64) {
     }
 }
 
+/// A half that says no farewell when it is dropped, so that a reset is the first thing the
+/// other side sees.
+struct Quiet(Option<OwnedWriteHalf>);
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if let Some(half) = self.0.take() {
+            half.forget();
+        }
+    }
+}
+
 /// Carries bytes one way until either side ends; the sockets are reset when this is dropped
 /// before.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, orders: watch::Receiver<Orders>) {
+async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, way: Way, orders: watch::Receiver<Orders>) {
+    let mut to = Quiet(Some(to));
     let _ = from.as_ref().set_zero_linger();
     let (queue, mut queued) = mpsc::channel::<(Instant, Vec<u8>)>(64);
     let reading = orders.clone();
@@ -202,11 +215,14 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Way, orders:
             if let Mode::Delay(delay) = now {
                 tokio::time::sleep_until(came + delay).await;
             }
-            if write(&mut to, &bytes, now).await.is_err() {
+            let Some(to) = to.0.as_mut() else { return };
+            if write(to, &bytes, now).await.is_err() {
                 return;
             }
         }
-        let _ = to.shutdown().await;
+        if let Some(to) = to.0.as_mut() {
+            let _ = to.shutdown().await;
+        }
     };
     tokio::join!(read, write);
 }

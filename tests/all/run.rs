@@ -20,17 +20,21 @@ fn results(shop: &Shop) -> BTreeMap<String, SystemTime> {
 
 #[test]
 fn a_catalog_becomes_sets_and_a_second_run_makes_nothing() {
-    let shop = Shop::with_skus(&["mighty-mug", "cap-red"]);
+    let shop = Shop::with_skus(&["juice-apple", "dash-force"]);
     shop.run(&["--channels", "amazon,google", "--roles", "main,detail,lifestyle"], 0);
 
     let out = files(&shop.path("out"));
-    for wanted in
-        ["report.html", "results.csv", "summary.json", "sets/mighty-mug/set.json", "sets/cap-red/set.json"]
-    {
+    for wanted in [
+        "report.html",
+        "results.csv",
+        "summary.json",
+        "sets/juice-apple/set.json",
+        "sets/dash-force/set.json",
+    ] {
         assert!(out.iter().any(|name| name == wanted), "{wanted} is missing in {out:#?}");
     }
     for channel in ["amazon", "google"] {
-        let folder = format!("sets/mighty-mug/{channel}/");
+        let folder = format!("sets/juice-apple/{channel}/");
         assert!(out.iter().filter(|name| name.starts_with(&folder)).count() >= 3, "{channel}: {out:#?}");
     }
     let summary = shop.summary();

@@ -250,7 +250,7 @@ async fn what_is_wrong_is_said_at_the_start() {
         S3Settings { endpoint: "http://127.0.0.1:9".into(), attempts_max: 1, ..server.settings() };
     for (settings, kind, parts) in [
         (wrong_secret, ObjectsFault::Denied, ["s3.secret_access_key", "SignatureDoesNotMatch"]),
-        (wrong_key, ObjectsFault::Denied, ["s3.access_key_id", "InvalidAccessKeyId"]),
+        (wrong_key, ObjectsFault::Denied, ["s3.access_key_id", "403"]),
         (no_bucket, ObjectsFault::Broken, ["nowhere", "s3.bucket"]),
         (nobody_there, ObjectsFault::Unavailable, ["127.0.0.1:9", "s3.endpoint"]),
     ] {

@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser, Debug)]
 #[command(name = "packshot-worker", version, max_term_width = 100, after_help = AFTER)]
 struct Cli {
-    /// Settings file (TOML, YAML or JSON); the environment (PACKSHOT__SECTION__FIELD) wins over it
+    /// Settings file (TOML, YAML or JSON); the environment (`PACKSHOT__SECTION__FIELD`) wins over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

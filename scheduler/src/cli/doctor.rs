@@ -8,7 +8,7 @@ use crate::{cluster, terminal};
 /// Answers the command.
 pub async fn doctor(arguments: &DoctorArgs) -> Result<Exit, Failure> {
     let settings = cluster::settings(arguments.config.as_deref())?;
-    let findings = examine(&settings).await;
+    let findings = Box::pin(examine(&settings)).await;
     terminal::data(if arguments.json {
         serde_json::to_string_pretty(&findings).map_err(Failure::environment)?
     } else {

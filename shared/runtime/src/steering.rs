@@ -26,7 +26,7 @@ use crate::consume::{Stop, consume};
 use crate::dispatch::{DispatchSettings, Dispatcher};
 use crate::drive::Driver;
 use crate::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator, MemoryLedger, MemoryObjects};
-use crate::port::{BatchControl, Coordinator, Ledger, Running};
+use crate::port::{BatchControl, Coordinator, Running};
 use crate::ports::Ports;
 use crate::submit::{create_document, open_batch};
 use crate::sweep::{SweepSettings, Sweeper};

@@ -87,7 +87,6 @@ pub struct Pulse {
 
 impl Pulse {
     /// A pulse that has just beaten.
-    #[expect(clippy::new_ret_no_self, reason = "a pulse is always shared by a loop and its check")]
     pub fn new() -> Arc<Self> {
         Arc::new(Self { start: Instant::now(), last_ms: AtomicU64::new(0) })
     }

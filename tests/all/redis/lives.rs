@@ -144,7 +144,8 @@ async fn a_rolled_back_store_heals_by_sweeping() {
     assert_eq!(after.version, lost);
     let other = version(&desk.claim(&x, 2).await.unwrap());
     assert_ne!(other, lost);
-    let renewed = coordinator.commit(lost, &after.state, &Default::default()).await.unwrap();
+    let renewed =
+        coordinator.commit(lost, &after.state, &packshot_pipeline::change::Change::default()).await.unwrap();
     assert!(matches!(renewed, Commit::Conflict { .. }), "a lost version was taken in");
     server.run_again();
     while coordinator.incarnation().await.is_err() {}

@@ -144,6 +144,6 @@ impl<'c> Desk<'c> {
 fn version(committed: &Commit) -> Version {
     match committed {
         Commit::Done(version) => *version,
-        other => panic!("not committed: {other:?}"),
+        other @ Commit::Conflict { .. } => panic!("not committed: {other:?}"),
     }
 }

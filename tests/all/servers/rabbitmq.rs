@@ -40,7 +40,7 @@ wait $server
 
 /// What a server has besides.
 #[derive(Clone, Copy, Default)]
-pub struct Extras<'a> {
+pub(crate) struct Extras<'a> {
     /// A listener for TLS, with the files `ca.pem`, `server.pem` and `server.key` of a folder.
     pub tls: Option<&'a Path>,
     /// The management plugin.
@@ -48,7 +48,7 @@ pub struct Extras<'a> {
 }
 
 /// A server that listens, or could be started again.
-pub struct RabbitServer {
+pub(crate) struct RabbitServer {
     dir: PathBuf,
     node: String,
     port: u16,
@@ -62,12 +62,12 @@ pub struct RabbitServer {
 
 impl RabbitServer {
     /// Starts one.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Extras::default()).await
     }
 
     /// Starts one with extras.
-    pub async fn start_with(extras: Extras<'_>) -> Self {
+    pub(crate) async fn start_with(extras: Extras<'_>) -> Self {
         let dir = TempDir::with_prefix("packshot-rabbitmq-").unwrap().keep();
         let (port, distribution, mapper) = (free_port(), free_port(), free_port());
         let (tls_port, management_port) = (free_port(), free_port());
@@ -119,27 +119,27 @@ impl RabbitServer {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 
     /// Its URL.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
     /// Its URL for TLS.
-    pub fn tls_url(&self) -> String {
+    pub(crate) fn tls_url(&self) -> String {
         format!("amqps://guest:guest@localhost:{}/%2f", self.tls_port)
     }
 
     /// The URL of its management plugin.
-    pub fn management_url(&self) -> String {
+    pub(crate) fn management_url(&self) -> String {
         format!("http://guest:guest@127.0.0.1:{}", self.management_port)
     }
 
     /// Starts it after a stop or a kill, with the data that it had.
-    pub async fn start_again(&mut self) {
+    pub(crate) async fn start_again(&mut self) {
         assert!(self.keeper.is_none(), "the server runs");
         let _ = std::fs::remove_file(self.dir.join("pid"));
         let mut command = Command::new("sh");
@@ -157,12 +157,12 @@ impl RabbitServer {
     }
 
     /// `kill -9`.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.signal("-KILL").await;
     }
 
     /// An orderly stop.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.signal("-TERM").await;
     }
 
@@ -185,7 +185,7 @@ impl RabbitServer {
     }
 
     /// Runs `rabbitmqctl` and returns what it prints.
-    pub async fn ctl(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn ctl(&self, arguments: &[&str]) -> String {
         let mut command = tokio::process::Command::new(programs().join("rabbitmqctl"));
         command.args(["-q", "-n", &self.node]).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         command.envs(self.environment.iter().map(|(name, value)| (name, value.as_str())));
@@ -233,7 +233,7 @@ fn programs() -> PathBuf {
 }
 
 /// The server that tests which disturb it take turns on.
-pub async fn private() -> MutexGuard<'static, RabbitServer> {
+pub(crate) async fn private() -> MutexGuard<'static, RabbitServer> {
     static SERVER: OnceCell<Mutex<RabbitServer>> = OnceCell::const_new();
     let server = SERVER.get_or_init(|| async { Mutex::new(RabbitServer::start().await) }).await;
     let mut server = server.lock().await;

@@ -22,7 +22,7 @@ pub(crate) struct S3Server {
     child: Child,
     folder: PathBuf,
     /// Removed with the server, unless the folder was given.
-    _own: Option<tempfile::TempDir>,
+    own_folder: Option<tempfile::TempDir>,
     /// `http://127.0.0.1:port`.
     pub(crate) endpoint: String,
     control: String,
@@ -34,7 +34,7 @@ impl S3Server {
         let own = tempfile::tempdir().unwrap();
         let folder = own.path().to_owned();
         let mut server = Self::start_in(&folder);
-        server._own = Some(own);
+        server.own_folder = Some(own);
         server
     }
 
@@ -55,7 +55,7 @@ impl S3Server {
             .unwrap_or_else(|_| panic!("the S3 server did not start: {line:?}, {:?}", child.wait()));
         let text = |name: &str| said[name].as_str().unwrap().to_owned();
         let (endpoint, control) = (text("endpoint"), text("control"));
-        Self { child, folder: folder.to_owned(), _own: None, endpoint, control }
+        Self { child, folder: folder.to_owned(), own_folder: None, endpoint, control }
     }
 
     /// What reaches it, with waits that suit a test.

@@ -64,7 +64,7 @@ pub(super) fn of_marks(frame: &Frame, registration: &Registration) -> Option<Def
     let (middle, radius) = extent(frame)?;
     let mut clues = Vec::with_capacity(2 * registration.matches.len());
     for m in &registration.matches {
-        let from = frame.from_reference(m.from);
+        let from = frame.place_of(m.from);
         let to = back.apply(m.to.0, m.to.1);
         let at = ((from.0 - middle.0) / radius, (from.1 - middle.1) / radius);
         let at = (f64::from(at.0), f64::from(at.1));

@@ -125,7 +125,7 @@ impl Frame {
     }
 
     /// A place of the reference in frame pixels.
-    pub(super) fn from_reference(&self, (x, y): (f32, f32)) -> (f32, f32) {
+    pub(super) fn place_of(&self, (x, y): (f32, f32)) -> (f32, f32) {
         ((x - self.corner.0) * self.reduced, (y - self.corner.1) * self.reduced)
     }
 

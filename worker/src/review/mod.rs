@@ -131,7 +131,9 @@ pub fn measure(request: &ReviewRequest) -> Measured {
         }
         Some(_) | None => request.candidate,
     };
-    if let Some(measured) = request.hint.and_then(|hint| measure_locked(request, candidate, hint)) {
+    // A copy of the reference shows the product where the reference does.
+    let hint = request.hint.or_else(|| (candidate == rgb).then_some(Similarity::IDENTITY));
+    if let Some(measured) = hint.and_then(|hint| measure_locked(request, candidate, hint)) {
         return measured;
     }
     let registration = match register::register(rgb, mask, candidate, request.hint) {

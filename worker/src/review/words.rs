@@ -38,7 +38,7 @@ pub(super) fn sentence(marks: &[Mark]) -> String {
                         (Fate::Missing, Fate::Missing)
                         | (Fate::Added, Fate::Added)
                         | (Fate::Changed, Fate::Changed) => true,
-                        (Fate::Moved(_), _) | (Fate::Missing | Fate::Added | Fate::Changed, _) => false,
+                        (Fate::Moved(_) | Fate::Missing | Fate::Added | Fate::Changed, _) => false,
                     }
             };
             match groups.iter_mut().find(|(m, _)| same(m)) {
@@ -71,9 +71,8 @@ fn phrase(mark: Mark, count: usize) -> String {
 pub(super) fn on_label(frame: &Frame, rect: Rect, protected: &[ProtectedRegion]) -> bool {
     let (x, y) = (rect.x as f32 + rect.w as f32 / 2.0, rect.y as f32 + rect.h as f32 / 2.0);
     protected.iter().filter(|p| p.kind == ProtectedKind::Label).any(|p| {
-        let (x0, y0) = frame.from_reference((p.region.x as f32, p.region.y as f32));
-        let (x1, y1) =
-            frame.from_reference(((p.region.x + p.region.w) as f32, (p.region.y + p.region.h) as f32));
+        let (x0, y0) = frame.place_of((p.region.x as f32, p.region.y as f32));
+        let (x1, y1) = frame.place_of(((p.region.x + p.region.w) as f32, (p.region.y + p.region.h) as f32));
         x >= x0 && x <= x1 && y >= y0 && y <= y1
     })
 }

@@ -77,10 +77,8 @@ fn read(payload: &[u8]) -> Option<Server> {
 }
 
 fn text(properties: &FieldTable, name: &str) -> Option<String> {
-    match properties.inner().get(name)? {
-        AMQPValue::LongString(text) => Some(text.to_string()),
-        _ => None,
-    }
+    let AMQPValue::LongString(text) = properties.inner().get(name)? else { return None };
+    Some(text.to_string())
 }
 
 #[cfg(test)]

@@ -340,7 +340,7 @@ impl Task {
 
     fn lost(&mut self, reason: &str) {
         warn!(reason, "the publisher's connection to RabbitMQ is lost");
-        self.last_error = reason.to_owned();
+        reason.clone_into(&mut self.last_error);
         let error = plain(BrokerFault::Unavailable, reason);
         self.health.publisher.failed(&error);
     }

@@ -112,7 +112,7 @@ impl RabbitSettings {
             uri.vhost.clone_from(vhost);
         }
         if uri.vhost.is_empty() {
-            uri.vhost = "/".to_owned();
+            "/".clone_into(&mut uri.vhost);
         }
         if uri.vhost.len() > 255 {
             return Err("vhost: longer than 255 bytes".to_owned());

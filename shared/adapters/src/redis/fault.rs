@@ -160,8 +160,10 @@ mod tests {
         for (error, kind) in table {
             let told = named().error("doing", &error);
             assert_eq!(told.kind, kind, "{error}");
-            let all =
-                format!("{told} {told:?} {}", told.source.as_ref().map_or(String::new(), |s| s.to_string()));
+            let all = format!(
+                "{told} {told:?} {}",
+                told.source.as_ref().map_or(String::new(), std::string::ToString::to_string)
+            );
             assert!(!all.contains("hunter2"), "{all}");
             assert!(told.to_string().starts_with("coordinator: doing in redis at h:1: "), "{told}");
         }

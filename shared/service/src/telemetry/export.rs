@@ -37,7 +37,7 @@ impl Pipelines {
             problems.push(format!("no thread for the exporter: {error}"));
             None
         });
-        let _inside = runtime.as_ref().map(Runtime::enter);
+        let inside = runtime.as_ref().map(Runtime::enter);
         // One TLS stack; a process that has chosen its provider already keeps it.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let resource = resource(service_name, version);
@@ -76,7 +76,7 @@ impl Pipelines {
             builder.build()
         });
         let meters = providers.as_ref().map(|providers| Meters::new(&providers.meter(OURS)));
-        drop(_inside);
+        drop(inside);
         let sampler = wanted.sampler.clone();
         (Pipelines { tracers, providers, meters, scrape, runtime, sampler }, problems)
     }

@@ -8,7 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
-use s3s::dto::*;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, Bucket, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput, ETag, GetObjectInput,
+    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, IfMatch,
+    IfNoneMatch, ListBucketsInput, ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, Object,
+    ObjectList, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
+};
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use crate::arrive::arrive;
@@ -55,7 +62,7 @@ fn etag(about: &About) -> ETag {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn body(mut opened: Opened, from: u64, length: u64) -> S3Result<StreamingBlob> {
@@ -113,7 +120,7 @@ impl S3 for Service {
         let about = About {
             size_bytes: arrived.size_bytes,
             etag: hex(&arrived.md5),
-            content_type: input.content_type.map(|kind| kind.to_string()),
+            content_type: input.content_type,
             checksums: arrived.checksums.clone(),
             metadata: input.metadata.into_iter().flatten().collect(),
         };
@@ -204,7 +211,7 @@ impl S3 for Service {
         let (store, prefix) = (Arc::clone(&self.store), input.prefix.clone().unwrap_or_default());
         let name = input.bucket.clone();
         let (mut found, more) = blocking(move || {
-            let mut keys = store.list(&bucket, &prefix, after.as_deref().unwrap_or_default(), limit + 1)?;
+            let mut keys = Store::list(&bucket, &prefix, after.as_deref().unwrap_or_default(), limit + 1)?;
             let more = keys.len() > limit;
             keys.truncate(limit);
             let mut found = Vec::with_capacity(keys.len());

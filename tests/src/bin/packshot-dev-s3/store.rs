@@ -177,13 +177,7 @@ impl Store {
 
     /// Keys of `bucket` that begin with `prefix` and come after `after`, in byte order, at
     /// most `limit`.
-    pub(crate) fn list(
-        &self,
-        bucket: &Path,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> io::Result<Vec<String>> {
+    pub(crate) fn list(bucket: &Path, prefix: &str, after: &str, limit: usize) -> io::Result<Vec<String>> {
         let mut keys = Vec::new();
         list(bucket, "", &Wanted { prefix, after, limit }, &mut keys)?;
         Ok(keys)
@@ -297,11 +291,11 @@ mod tests {
         }
         keys.sort_unstable();
         let bucket = store.bucket("b").unwrap();
-        assert_eq!(store.list(&bucket, "", "", 100).unwrap(), keys);
-        assert_eq!(store.list(&bucket, "a/", "", 100).unwrap(), ["a/b", "a/c/d"]);
-        assert_eq!(store.list(&bucket, "a", "a/b", 2).unwrap(), ["a/c/d", "a0"]);
+        assert_eq!(Store::list(&bucket, "", "", 100).unwrap(), keys);
+        assert_eq!(Store::list(&bucket, "a/", "", 100).unwrap(), ["a/b", "a/c/d"]);
+        assert_eq!(Store::list(&bucket, "a", "a/b", 2).unwrap(), ["a/c/d", "a0"]);
         for (index, key) in keys.iter().enumerate() {
-            assert_eq!(store.list(&bucket, "", key, 100).unwrap(), keys[index + 1..], "after {key}");
+            assert_eq!(Store::list(&bucket, "", key, 100).unwrap(), keys[index + 1..], "after {key}");
         }
     }
 }

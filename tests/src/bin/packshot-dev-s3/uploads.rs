@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use s3s::crypto::{Checksum as _, Md5};
-use s3s::dto::*;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag, PartNumber,
+    UploadPartInput, UploadPartOutput,
+};
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +52,7 @@ impl Service {
         let upload = Upload {
             bucket: input.bucket.clone(),
             key: input.key.clone(),
-            content_type: input.content_type.map(|kind| kind.to_string()),
+            content_type: input.content_type,
             metadata: input.metadata.into_iter().flatten().collect(),
         };
         blocking(move || {
