@@ -145,7 +145,20 @@ const WEBP_CHUNK: [u8; 4] = *b"XMP ";
 
 /// The sRGB profile that files carry: about half a kilobyte, generated, without copyright.
 static SRGB: LazyLock<Vec<u8>> =
-    LazyLock::new(|| moxcms::ColorProfile::new_srgb().encode().unwrap_or_default());
+    LazyLock::new(|| dated(moxcms::ColorProfile::new_srgb().encode().unwrap_or_default()));
+
+/// Where a profile's header says when it was made: ICC.1:2022, section 7.2.10, six numbers of
+/// 16 bits.
+const ICC_DATE: std::ops::Range<usize> = 24..36;
+
+/// The profile with a fixed date: the same picture must give the same file, whenever and
+/// wherever it is exported.
+fn dated(mut profile: Vec<u8>) -> Vec<u8> {
+    if let Some(date) = profile.get_mut(ICC_DATE) {
+        date.copy_from_slice(&[0x07, 0xEA, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
+    profile
+}
 
 fn container(format: Format, error: &img_parts::Error) -> MetadataError {
     MetadataError::Container { format, reason: error.to_string() }
@@ -258,6 +271,11 @@ pub fn embed_srgb(bytes: &[u8], format: Format) -> Result<Vec<u8>, MetadataError
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    #[test]
+    fn the_profile_does_not_say_when_it_was_embedded() {
+        assert_eq!(super::SRGB[super::ICC_DATE], [0x07, 0xEA, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
     use image::{GrayImage, Luma, Rgb, RgbImage};
 
     use super::*;
