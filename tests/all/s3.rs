@@ -304,7 +304,6 @@ async fn a_thorough_look_finds_what_is_wrong() {
             Severity::Error,
             "ignored",
         ),
-        (json!({ "query": "list-type", "fault": { "kind": "unordered" } }), Severity::Error, "order"),
         (
             json!({ "method": "GET", "prefix": format!("{BUCKET}/doctor/"), "fault": answer(404, "NoSuchKey") }),
             Severity::Error,

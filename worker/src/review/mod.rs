@@ -119,8 +119,19 @@ pub fn evidence(candidate: &RgbImage, measured: &Measured, review: &Review) -> R
     heatmap::draw(candidate, glow.as_ref(), &review.findings)
 }
 
-/// Measures every axis of one candidate.
+/// Measures every axis of one candidate. A copy of the reference drifts in nothing, however its
+/// pixels are resampled for measuring; what its role asks for is looked at all the same.
 pub fn measure(request: &ReviewRequest) -> Measured {
+    let mut measured = measure_candidate(request);
+    if *request.candidate == request.reference.rgb {
+        for metric in measured.channels.iter_mut().flat_map(|channel| &mut channel.metrics) {
+            metric.value = 0.0;
+        }
+    }
+    measured
+}
+
+fn measure_candidate(request: &ReviewRequest) -> Measured {
     let rgb = &request.reference.rgb;
     let mask = &request.cutout.alpha;
     let laid;
@@ -131,9 +142,7 @@ pub fn measure(request: &ReviewRequest) -> Measured {
         }
         Some(_) | None => request.candidate,
     };
-    // A copy of the reference shows the product where the reference does.
-    let hint = request.hint.or_else(|| (candidate == rgb).then_some(Similarity::IDENTITY));
-    if let Some(measured) = hint.and_then(|hint| measure_locked(request, candidate, hint)) {
+    if let Some(measured) = request.hint.and_then(|hint| measure_locked(request, candidate, hint)) {
         return measured;
     }
     let registration = match register::register(rgb, mask, candidate, request.hint) {

@@ -141,7 +141,10 @@ fn answered(settings: &S3Settings, answer: &Answer<'_>, region: Option<&str>) ->
             ObjectsFault::Broken,
             format!("there is no bucket `{bucket}`; create it or correct `s3.bucket` and `s3.endpoint`"),
         ),
-        ("InvalidAccessKeyId" | "InvalidToken" | "ExpiredToken" | "TokenRefreshRequired", _) => (
+        (
+            "InvalidAccessKeyId" | "NotSignedUp" | "InvalidToken" | "ExpiredToken" | "TokenRefreshRequired",
+            _,
+        ) => (
             ObjectsFault::Denied,
             "the store does not know this access key, or it has expired; check `s3.access_key_id`".to_owned(),
         ),
