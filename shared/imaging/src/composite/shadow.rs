@@ -137,6 +137,18 @@ impl Stack {
         Some(Self { rows, small, texel, bottom, size: (w as f32, h as f32) })
     }
 
+    fn covered(&self, x: usize, row: i64) -> bool {
+        self.small.at(x as i64, row) >= 0.5
+    }
+
+    /// Covered texels of a column from `row` on, in steps of `step` rows.
+    fn stretch(&self, x: usize, row: i64, step: i64) -> f32 {
+        let inside = |row: &i64| (0..i64::from(self.small.height)).contains(row);
+        std::iter::successors(Some(row), |row| Some(row + step))
+            .take_while(|row| inside(row) && self.covered(x, *row))
+            .count() as f32
+    }
+
     /// First and last covered column.
     fn extent(&self) -> (f32, f32) {
         let runs = || self.rows.iter().flatten();
@@ -280,7 +292,7 @@ fn standing(stack: &Stack, elevation: f32, body: Body, light: Light) -> GroundSh
             let shift = h * throw(light);
             // What is nearly on the ground is rounded below: its dark reaches out.
             let reach = if band == 0 { 0.8 * sky_sigma } else { 0.0 };
-            for (x, back, front) in segments(stack, &columns, body, deepest, h * cos) {
+            for (x, back, front) in segments(stack, &columns, body, (deepest, sin), h * cos) {
                 column(
                     &mut key,
                     x + ox + toward.0 * shift,
@@ -302,13 +314,20 @@ fn standing(stack: &Stack, elevation: f32, body: Body, light: Light) -> GroundSh
 
 /// The slice `rise` texels of the picture above each column's ground: column, back and
 /// front in depth.
-fn segments(stack: &Stack, columns: &[Contact], body: Body, deepest: f32, rise: f32) -> Vec<(f32, f32, f32)> {
-    let covered = |x: usize| {
-        columns.get(x).is_some_and(|contact| {
-            let row = contact.row - rise - 0.5;
-            row >= 0.0 && stack.small.at(x as i64, row as i64) >= 0.5
-        })
-    };
+///
+/// However deep the body is assumed to be, it cannot be where the picture shows what is
+/// behind it: a cap's brim is no deeper than it is seen to be, and the ground in a mug's
+/// handle is free. This is the visual hull of one view: Laurentini, "The Visual Hull
+/// Concept for Silhouette-Based Image Understanding", 1994.
+fn segments(
+    stack: &Stack,
+    columns: &[Contact],
+    body: Body,
+    (deepest, sin): (f32, f32),
+    rise: f32,
+) -> Vec<(f32, f32, f32)> {
+    let row = |x: usize| columns.get(x).map_or(-1.0, |contact| contact.row - rise - 0.5);
+    let covered = |x: usize| row(x) >= 0.0 && stack.covered(x, row(x) as i64);
     let mut found = Vec::new();
     let mut start = 0;
     while start < columns.len() {
@@ -322,8 +341,10 @@ fn segments(stack: &Stack, columns: &[Contact], body: Body, deepest: f32, rise: 
             let u = ((x - start) as f32 + 0.5) / width * 2.0 - 1.0;
             let chord = if body.is_round() { (1.0 - u * u).sqrt() } else { (1.0 - u.powi(4)).sqrt().sqrt() };
             let deep = (width * body.depth).min(deepest) * chord;
-            let front = if contact.hangs { contact.front + deep * 0.5 } else { contact.front };
-            found.push((x as f32, front - deep.max(1.0), front));
+            let ahead = if contact.hangs { deep * 0.5 } else { 0.0 };
+            let seen = |step: i64| stack.stretch(x, row(x) as i64, step) / sin;
+            let (behind, ahead) = ((deep - ahead).min(seen(-1)), ahead.min(seen(1)));
+            found.push((x as f32, contact.front - behind.max(1.0), contact.front + ahead));
         }
         start = end;
     }
@@ -486,6 +507,20 @@ mod tests {
         let on_screen = |x: f32, y: f32| shadow.at(x, (y - shadow.ground_row) / 0.7_f32.sin());
         assert!(on_screen(110.0, 140.0) > 0.45, "inside the handle: {}", on_screen(110.0, 140.0));
         assert!(on_screen(220.0, 297.0) < 0.4, "under the base: {}", on_screen(220.0, 297.0));
+    }
+
+    #[test]
+    fn the_ground_seen_behind_a_brim_is_free() {
+        // A cap from the side: a dome, and a brim that reaches out to the right.
+        let cap = GrayImage::from_fn(320, 160, |x, y| {
+            let dome = (x as f32 - 100.0).hypot(y as f32 - 140.0) < 100.0 && y < 140;
+            let brim = (90..310).contains(&x) && (126..144).contains(&y);
+            Luma([if dome || brim { 255 } else { 0 }])
+        });
+        let rest = Rest::Standing { elevation: 0.3, depth: 1.0, contact: 0.5 };
+        let shadow = ground_shadow(&cap, rest, Light { azimuth: 0.0, ..LIGHT });
+        let behind = shadow.at(285.0, (112.0 - shadow.ground_row) / 0.3_f32.sin());
+        assert!(behind > 0.5, "light behind the brim: {behind}");
     }
 
     #[test]

@@ -35,10 +35,16 @@ struct Care {
     edge: f32,
     /// Half the width in px of the narrowest passage for a shadow.
     width: u32,
+    /// Lightness, as a share of the background's, below which nothing is shadow any more.
+    dark: f32,
 }
 
-const CARE: [Care; 3] =
-    [Care { edge: 1.0, width: 2 }, Care { edge: 0.6, width: 3 }, Care { edge: 0.35, width: 5 }];
+/// Edges and passages with which a flood is tried, and how dark its shadows may be.
+const CARE: [(f32, u32); 3] = [(1.0, 2), (0.6, 3), (0.35, 5)];
+const DARK: [f32; 4] = [0.4, 0.58, 0.72, 0.84];
+
+/// A shadow darker than this is one only where the flood has followed it there.
+const DARK_USUAL: f32 = 0.58;
 
 /// How much lighter than the darkest place on the way a shadow may get again, as a share of
 /// the background's lightness: grain, and light that falls in from the side.
@@ -89,6 +95,8 @@ pub(crate) struct Background {
     pub grain: Vec<f32>,
     /// Distance in px to what was reached.
     pub depth: Vec<f32>,
+    /// Lightness, as a share of the background's, below which nothing is shadow.
+    dark: f32,
 }
 
 /// Share of the frame's shorter side that counts as its border.
@@ -145,6 +153,7 @@ impl Background {
             texture_min: 0.0,
             grain: vec![0.0; count],
             depth: vec![0.0; count],
+            dark: DARK[0],
         };
         model.measure(image, &sharp, &texture, &seed, &seed);
         for _ in 0..2 {
@@ -214,25 +223,57 @@ impl Background {
         self.texture_min = if usual > 0.8 { 0.4 * usual / grain } else { 0.0 };
         self.sharp = sharp.iter().map(|v| v / edge).collect();
         self.texture = texture.iter().map(|v| v / grain).collect();
-        self.flood(image, seed, CARE[0]);
+        self.flood(image, seed, Care { edge: CARE[0].0, width: CARE[0].1, dark: DARK[0] });
     }
 
-    /// Floods with more and more care, and keeps the answer whose outline fits the photo's
-    /// sharp edges best: too little care runs through faint outlines into the product, too much
-    /// leaves shadows on it.
+    /// Floods with more and more care, then with ever lighter shadows, and keeps the answer
+    /// whose outline fits the photo's sharp edges best: too little care runs through faint
+    /// outlines and soft contacts into the product, too much leaves shadows on it.
     fn choose(&mut self, image: &LabImage, seed: impl Fn(usize) -> bool) {
-        let mut best: Option<(f32, Background)> = None;
-        for care in CARE {
-            self.flood(image, &seed, care);
-            self.open_holes(image, care);
-            let misfit = self.misfit(image);
-            if best.as_ref().is_none_or(|(least, _)| misfit < *least) {
-                best = Some((misfit, self.clone()));
+        let mut best: Option<(f32, Care, Background)> = None;
+        for (edge, width) in CARE {
+            let care = Care { edge, width, dark: DARK[0] };
+            let misfit = self.attempt(image, &seed, care);
+            if best.as_ref().is_none_or(|(least, ..)| misfit < *least) {
+                best = Some((misfit, care, self.clone()));
             }
         }
-        if let Some((_, chosen)) = best {
+        for dark in &DARK[1..] {
+            let Some((least, care, chosen)) = &mut best else { return };
+            if chosen.darkest_shadow(image) > *dark {
+                chosen.dark = chosen.dark.max(dark.min(DARK_USUAL));
+                continue;
+            }
+            let misfit = self.attempt(image, &seed, Care { dark: *dark, ..*care });
+            if misfit < *least || (misfit == *least && *dark <= DARK_USUAL) {
+                (*least, *chosen) = (misfit, self.clone());
+            }
+        }
+        if let Some((.., chosen)) = best {
             *self = chosen;
         }
+    }
+
+    /// Floods with `care` and says how badly the outline fits.
+    fn attempt(&mut self, image: &LabImage, seed: impl Fn(usize) -> bool, care: Care) -> f32 {
+        self.flood(image, seed, care);
+        self.open_holes(image, care);
+        self.misfit(image)
+    }
+
+    /// Lightness of the darkest shadow as a share of the background's; 1 without any.
+    fn darkest_shadow(&self, image: &LabImage) -> f32 {
+        (0..image.l.len()).filter(|&at| self.shadow[at]).map(|at| self.shade(image, at)).fold(1.0, f32::min)
+    }
+
+    /// Lightness of a pixel as a share of the background's there.
+    fn shade(&self, image: &LabImage, at: usize) -> f32 {
+        image.l[at] / self.colour(image, at)[0].max(1.0)
+    }
+
+    /// Whether a pixel is no darker than shadows usually are, and could be one.
+    pub(crate) fn usual_shadow(&self, image: &LabImage, at: usize) -> bool {
+        self.could_be_shadow(image, at) && self.shade(image, at) > DARK_USUAL
     }
 
     /// Length in px of outline without a sharp edge and of sharp edges without an outline.
@@ -250,6 +291,7 @@ impl Background {
 
     /// Marks the open background, then shadows, then what only a faint edge keeps away.
     fn flood(&mut self, image: &LabImage, seed: impl Fn(usize) -> bool, care: Care) {
+        self.dark = care.dark;
         let count = self.reach.len();
         let seeds: Vec<usize> = (0..count).filter(|&at| seed(at) && self.reach[at] < 1.0).collect();
         let weak = grown(image, &seeds, |at| self.reach[at] < 1.0);
@@ -306,7 +348,7 @@ impl Background {
 
     /// Lightness of each pixel as a share of its background's, smoothed over the grain.
     fn light(&self, image: &LabImage) -> Vec<f32> {
-        let ratio = (0..image.l.len()).map(|at| image.l[at] / self.colour(image, at)[0].max(1.0)).collect();
+        let ratio = (0..image.l.len()).map(|at| self.shade(image, at)).collect();
         gaussian(&Plane { width: image.width, height: image.height, data: ratio }, 1.0).data
     }
 
@@ -353,7 +395,7 @@ impl Background {
         let ratio = image.l[at] / l.max(1.0);
         let chroma = (image.a[at] - a * ratio).hypot(image.b[at] - b * ratio);
         self.texture[at] >= self.texture_min
-            && ratio > 0.4
+            && ratio > self.dark
             && ratio < 1.25
             && chroma < 5.0 + 1.5 * layer.noise
     }

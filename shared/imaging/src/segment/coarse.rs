@@ -34,13 +34,13 @@ pub(crate) fn segment(image: &LabImage) -> Option<Coarse> {
     let background = Background::fit(image, |at| in_ring(image, at))?;
     let by_surface = solid(image, &background, &background.reached.iter().map(|r| !r).collect::<Vec<_>>());
     let by_colour = by_colour(image);
-    let agreement = iou(&by_surface, &by_colour);
+    let agreement = agreement_of(image, &by_surface, &by_colour);
     let product = decide(image, &background, &by_surface, &by_colour);
     let product = solid(image, &background, &product);
     if !product.iter().any(|&p| p) {
         return None;
     }
-    let agreement = agreement * (1.0 - unexplained(image, &background, &product));
+    let agreement = agreement * (1.0 - 1.5 * unexplained(image, &background, &product, &by_surface)).max(0.0);
     let shadow = background.shadow.iter().zip(&product).map(|(&s, &p)| s && !p).collect();
     let clutter = clutter(image, &background, &product);
     Some(Coarse { product, shadow, background, agreement, clutter })
@@ -79,21 +79,49 @@ pub(crate) fn segment_near(image: &LabImage, outline: &[f32], band: f32) -> Opti
     Some(Coarse { product, shadow, background, agreement, clutter })
 }
 
-/// Sharp edges away from the product, relative to its outline, 0 to 1: on a sweep there should
-/// be none; glass, or what was lost in white on white, leaves some.
-fn unexplained(image: &LabImage, background: &Background, product: &[bool]) -> f32 {
-    let (w, h) = (image.width as usize, image.height as usize);
-    let pixels = product.iter().map(|&p| if p { 255 } else { 0 }).collect();
-    let product_mask = GrayImage::from_raw(image.width, image.height, pixels).unwrap_or_default();
-    let near = mask::dilate(&product_mask, 5);
-    let far = mask::dilate(&product_mask, (w.max(h) / 4) as u32);
-    let edge = |at: usize| background.sharp[at] > 1.3;
-    let lost = (0..product.len())
-        .filter(|&at| near.as_raw()[at] == 0 && far.as_raw()[at] > 0 && edge(at) && !in_ring(image, at))
-        .count();
-    let outline = mask::area(&mask::difference(&product_mask, &mask::erode(&product_mask, 1)));
-    // An outline is about four sharp pixels wide.
-    (lost as f32 / (4.0 * outline as f32).max(1.0)).min(1.0)
+/// Sharpness of a line that a product's edge may have drawn, however faintly.
+const FAINT: f32 = 0.8;
+
+/// Length of the sharp lines away from the product, relative to its outline: on a sweep there
+/// should be none; glass, or what was lost in white on white, leaves some. Grain does not run
+/// on: only what is at least a fortieth of the frame long counts. Nor does the edge of a hard
+/// shadow, which has a shade on one side, where glass has background on both.
+fn unexplained(image: &LabImage, background: &Background, product: &[bool], by_surface: &[bool]) -> f32 {
+    let longer = image.width.max(image.height);
+    let hard = |at: usize| by_surface[at] && !product[at] && background.usual_shadow(image, at);
+    let hard = mask::open(&as_mask(image, &(0..image.l.len()).map(hard).collect::<Vec<_>>()), 2);
+    let product = as_mask(image, product);
+    let explained: Vec<bool> =
+        product.as_raw().iter().zip(hard.as_raw()).map(|(p, h)| p.max(h) > &0).collect();
+    let near = mask::dilate(&as_mask(image, &explained), 5);
+    let far = mask::dilate(&product, longer / 4);
+    let line = |at: usize| {
+        let around = near.as_raw()[at] == 0 && far.as_raw()[at] > 0;
+        around && background.sharp[at] > FAINT && !in_ring(image, at)
+    };
+    let lines = as_mask(image, &(0..image.l.len()).map(line).collect::<Vec<_>>());
+    let lengths = mask::label(&lines).components.into_iter().map(|line| line.rect.w.max(line.rect.h));
+    let lost: u32 = lengths.filter(|length| length * 40 > longer).sum();
+    let outline = mask::area(&mask::difference(&product, &mask::erode(&product, 1)));
+    lost as f32 / (outline as f32).max(1.0)
+}
+
+fn as_mask(image: &LabImage, on: &[bool]) -> GrayImage {
+    let pixels = on.iter().map(|&on| if on { 255 } else { 0 }).collect();
+    GrayImage::from_raw(image.width, image.height, pixels).unwrap_or_default()
+}
+
+/// Pixels on either side of an outline on which two segmenters may differ and still mean the
+/// same one.
+const SLACK: u32 = 3;
+
+/// Share of what either calls product on which both agree, an outline's width aside: a thin
+/// product is mostly outline.
+fn agreement_of(image: &LabImage, a: &[bool], b: &[bool]) -> f32 {
+    let (a, b) = (as_mask(image, a), as_mask(image, b));
+    let beyond = |a, b| mask::area(&mask::difference(a, &mask::dilate(b, SLACK)));
+    let any = mask::area(&a) + mask::area(&mask::difference(&b, &a));
+    if any == 0 { 0.0 } else { 1.0 - (beyond(&a, &b) + beyond(&b, &a)) as f32 / any as f32 }
 }
 
 fn iou(a: &[bool], b: &[bool]) -> f32 {

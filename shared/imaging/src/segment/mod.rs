@@ -12,3 +12,6 @@ pub(crate) mod sharp;
 pub(crate) mod spread;
 pub(crate) mod supplied;
 pub(crate) mod surface;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! Drawn scenes of what real photos went wrong on: mirroring feet, hard shadows, glass.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+
+use crate::cutout::{CutoutOptions, cut_out};
+use crate::mask;
+use crate::photo::{Cutout, Format, Photo, PhotoInfo};
+
+/// A light table whose light falls off, times `shade`, with `product` (coverage and grey) on it.
+fn scene(shade: impl Fn(f32, f32) -> f32, product: impl Fn(f32, f32) -> (f32, f32)) -> RgbImage {
+    RgbImage::from_fn(400, 400, |x, y| {
+        let grain = ((x * 7919 + y * 104_729) % 5) as f32 - 2.0;
+        let (x, y) = (x as f32, y as f32);
+        let (a, own) = product(x, y);
+        let table = (238.0 - 0.05 * y) * shade(x, y);
+        Rgb([0.0, -1.0, 1.0].map(|tint| (a * own + (1.0 - a) * table + grain + tint) as u8))
+    })
+}
+
+fn cut(rgb: RgbImage) -> Cutout {
+    let info = PhotoInfo {
+        format: Format::Png,
+        layout: "rgb8".into(),
+        profile: None,
+        orientation: 1,
+        frames: 1,
+        notes: Vec::new(),
+    };
+    cut_out(&Photo { rgb, alpha: None, info }, &CutoutOptions { agreement_min: 0.0 }).unwrap()
+}
+
+/// Coverage of an upright body, 120 wide, from row 90 down to row 300, with a soft edge.
+fn body(x: f32, y: f32) -> f32 {
+    let edge = |distance: f32| (distance / 3.0 + 0.5).clamp(0.0, 1.0);
+    edge(60.0 - (x - 200.0).abs()) * edge(y - 90.0) * edge(300.0 - y)
+}
+
+fn truth() -> GrayImage {
+    GrayImage::from_fn(400, 400, |x, y| Luma([(body(x as f32, y as f32) * 255.0) as u8]))
+}
+
+#[test]
+fn a_foot_that_mirrors_the_table_is_not_taken_for_its_shadow() {
+    let contact = |x: f32, y: f32| {
+        let (dx, dy) = ((x - 215.0) / 120.0, (y - 300.0) / 40.0);
+        1.0 - 0.42 * (1.0 - dx.hypot(dy)).clamp(0.0, 1.0)
+    };
+    // Black above, and below ever more of the light table in it.
+    let mirror = |x: f32, y: f32| (body(x, y), 35.0 + 70.0 * ((y - 230.0) / 70.0).clamp(0.0, 1.0));
+    let cutout = cut(scene(contact, mirror));
+    assert!(mask::iou(&cutout.alpha, &truth()) > 0.96, "{}", mask::iou(&cutout.alpha, &truth()));
+    assert!(cutout.quality.agreement > 0.8, "{}", cutout.quality.agreement);
+}
+
+#[test]
+fn a_hard_shadow_is_neither_product_nor_doubt() {
+    let beside = |x: f32, y: f32| if body(x - 9.0, y - 9.0) > 0.5 { 0.74 } else { 1.0 };
+    let cutout = cut(scene(beside, |x, y| (body(x, y), 25.0)));
+    assert!(mask::iou(&cutout.alpha, &truth()) > 0.96, "{}", mask::iou(&cutout.alpha, &truth()));
+    assert!(cutout.quality.agreement > 0.8, "{}", cutout.quality.agreement);
+}
+
+#[test]
+fn a_lid_without_its_glass_is_not_believed() {
+    let glass = |x: f32, y: f32| {
+        let (across, down) = ((x - 200.0).abs(), y);
+        let side = (across - 55.0).abs() < 1.5 && (120.0..300.0).contains(&down);
+        let foot = (down - 300.0).abs() < 1.5 && across < 55.0;
+        if side || foot { 0.93 } else { 1.0 }
+    };
+    let lid = |x: f32, y: f32| {
+        if (x - 200.0).abs() < 60.0 && (90.0..120.0).contains(&y) { (1.0, 90.0) } else { (0.0, 0.0) }
+    };
+    let cutout = cut(scene(glass, lid));
+    assert!(cutout.quality.agreement < 0.8, "{}", cutout.quality.agreement);
+}
