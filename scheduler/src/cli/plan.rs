@@ -89,9 +89,12 @@ impl Plan {
         let roles: Vec<String> = sku.entry.jobs.keys().map(ToString::to_string).collect();
         let chosen = sku.inspection.chosen.and_then(|index| sku.inspection.reports.get(index));
         let from = chosen.map(|report| report.reference.name.clone());
-        self.jobs += roles.len();
-        self.cached += cached.len();
-        self.weak += usize::from(from.is_none());
+        if from.is_some() {
+            self.jobs += roles.len();
+            self.cached += cached.len();
+        } else {
+            self.weak += 1;
+        }
         if self.json {
             self.lines.push(json!({
                 "sku": sku.entry.product.sku, "line": sku.entry.product.line, "reference": from,

@@ -11,6 +11,12 @@ use crate::process::{packshot, watch};
 /// Photos with a shorter side are no large references.
 const SIDE_MIN: u32 = 2000;
 
+/// The part of a photo's name that its product's other photos share.
+fn product(name: &str) -> &str {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    stem.trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
 /// Runs `skus` products and says how many images a minute came out.
 pub(crate) fn run(photos: &Path, skus: usize) -> anyhow::Result<String> {
     let dir = tempfile::tempdir()?;
@@ -29,7 +35,10 @@ pub(crate) fn run(photos: &Path, skus: usize) -> anyhow::Result<String> {
     anyhow::ensure!(!large.is_empty(), "no photo of {SIDE_MIN} px or more in {}", photos.display());
     let mut catalog = "sku,title,image,image_2,width_mm,height_mm\n".to_owned();
     for index in 0..skus {
-        let (first, second) = (&large[index % large.len()], &large[(index + 1) % large.len()]);
+        let first = &large[index % large.len()];
+        // Another view of the same product, where there is one.
+        let second = large.iter().find(|other| *other != first && product(other) == product(first));
+        let second = second.map_or("", String::as_str);
         catalog += &format!("sku-{index},Product {index},{first},{second},{},120\n", 100 + index);
     }
     std::fs::write(dir.path().join("catalog.csv"), catalog)?;
