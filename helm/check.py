@@ -27,7 +27,7 @@ from checking.report import Report
 
 ROOT = Path(__file__).parents[1]
 OLDEST = (1, 30)
-CUSTOM = ("keda.sh/", "monitoring.coreos.com/", "gateway.networking.k8s.io/")
+CUSTOM = ("keda.sh/", "monitoring.coreos.com/")
 
 
 def kube_versions() -> list[str]:
@@ -95,7 +95,7 @@ def settings_problems(renders: dict[str, objects.Objects], program: Path) -> Ite
     for variant, found in renders.items():
         for name, which, settings in objects.settings_files(found):
             for path in dotted(settings):
-                if path not in known[which] | secret and not path.startswith("api."):
+                if path not in known[which] | secret:
                     yield f"{variant}: {name}: the {which} knows no setting {path}"
     for service, which, path in images.compose_settings(ROOT):
         if path not in known[which] | secret:

@@ -2,9 +2,8 @@
 // Reads a JSON list of objects from standard input; prints one line a problem.
 import { PodMonitor, PrometheusRule, ServiceMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import { ScaledObject, TriggerAuthentication } from "@kubernetes-models/keda/keda.sh/v1alpha1";
-import { HTTPRoute } from "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1";
 
-const known = { PodMonitor, PrometheusRule, ServiceMonitor, ScaledObject, TriggerAuthentication, HTTPRoute };
+const known = { PodMonitor, PrometheusRule, ServiceMonitor, ScaledObject, TriggerAuthentication };
 let text = "";
 for await (const chunk of process.stdin) text += chunk;
 for (const object of JSON.parse(text)) {

@@ -24,7 +24,6 @@ FIELDS = {
     "ServiceMonitor": {"selector", "endpoints", "namespaceSelector", "jobLabel", "targetLabels"},
     "PodMonitor": {"selector", "podMetricsEndpoints", "namespaceSelector", "jobLabel", "podTargetLabels"},
     "PrometheusRule": {"groups"},
-    "HTTPRoute": {"parentRefs", "hostnames", "rules"},
 }
 
 
@@ -189,16 +188,6 @@ def references(objects: Objects) -> Iterator[str]:
                 yield f"{name}: ConfigMap {volume['configMap']['name']} does not exist"
         for container in spec["containers"]:
             yield from container_references(name, container, volumes)
-    services = {o["metadata"]["name"]: o["spec"]["ports"] for o in objects.of("Service")}
-    for o in objects.of("Ingress"):
-        for rule in o["spec"]["rules"]:
-            backend = rule["http"]["paths"][0]["backend"]["service"]
-            if backend["port"]["name"] not in [port["name"] for port in services.get(backend["name"], [])]:
-                yield f"the Ingress leads to {backend}, which does not exist"
-    for o in objects.of("HTTPRoute"):
-        backend = o["spec"]["rules"][0]["backendRefs"][0]
-        if backend["port"] not in [port["port"] for port in services.get(backend["name"], [])]:
-            yield f"the HTTPRoute leads to {backend}, which does not exist"
 
 
 def container_references(pod: str, container: dict, volumes: set[str]) -> Iterator[str]:

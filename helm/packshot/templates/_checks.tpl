@@ -20,7 +20,7 @@
 {{- if not $consumed -}}
 {{- $problems = append $problems "no pool is enabled: set pools.studio.enabled and pools.assemble.enabled" -}}
 {{- end -}}
-{{- range $section, $keys := dict "health" (list "listen") "objects" (list "directory") "s3" (list "bucket" "prefix" "region" "endpoint" "public_endpoint" "path_style" "access_key_id" "secret_access_key") "rabbitmq" (list "url" "vhost" "prefix" "ca_file" "management_url") "redis" (list "url" "prefix" "ca_file") "log" (list "level" "format") "dispatch" (list "window") -}}
+{{- range $section, $keys := dict "health" (list "listen") "objects" (list "directory") "s3" (list "bucket" "prefix" "region" "endpoint" "public_endpoint" "path_style" "access_key_id" "secret_access_key") "rabbitmq" (list "url" "vhost" "prefix" "ca_file" "management_url" "delivery_limit" "consumer_timeout_s") "redis" (list "url" "prefix" "ca_file") "log" (list "level" "format") "dispatch" (list "window") -}}
 {{- range $key := $keys -}}
 {{- if hasKey (get $.Values.scheduler.settings $section | default dict) $key -}}
 {{- $problems = append $problems (printf "scheduler.settings.%s.%s is written by the chart: use the chart's own value" $section $key) -}}
@@ -30,10 +30,10 @@
 {{- if and (lt (int .Values.scheduler.terminationGracePeriodSeconds) 30) -}}
 {{- $problems = append $problems (printf "scheduler.terminationGracePeriodSeconds is %d; its loops may take 20 s to end and telemetry 5 s: at least 30" (int .Values.scheduler.terminationGracePeriodSeconds)) -}}
 {{- end -}}
-{{- $lease := dig "policy" "lease_s" 60 .Values.scheduler.settings | int -}}
+{{- $lease := 60 -}}{{/* the default of policy.lease_s, with which a batch is submitted */}}
 {{- $silent := dig "sweep" "silent_s" 600 .Values.scheduler.settings | int -}}
 {{- if lt $silent $lease -}}
-{{- $problems = append $problems (printf "scheduler.settings.sweep.silent_s (%d) is less than policy.lease_s (%d): messages would be sent again while their job runs" $silent $lease) -}}
+{{- $problems = append $problems (printf "scheduler.settings.sweep.silent_s (%d) is less than a lease (policy.lease_s, usually %d): messages would be sent again while their job runs" $silent $lease) -}}
 {{- end -}}
 {{- if $problems -}}
 {{- fail (printf "\n\nThese values do not go together:\n  - %s\n" (join "\n  - " $problems)) -}}
@@ -66,9 +66,9 @@
 {{- if lt $grace $needed -}}
 {{- $problems = append $problems (printf "%s.terminationGracePeriodSeconds (%d) is less than longestJobSeconds (%d) + giveBackSeconds (%d) + 5 for telemetry: jobs would be killed; set at least %d, or 0 to have it computed" $name $grace (int $pool.longestJobSeconds) (int $pool.giveBackSeconds) $needed) -}}
 {{- end -}}
-{{- $timeout := dig "rabbitmq" "consumer_timeout_s" 86400 $pool.settings | int -}}
+{{- $timeout := int .root.Values.rabbitmq.consumerTimeoutSeconds -}}
 {{- if le $timeout (int $pool.longestJobSeconds) -}}
-{{- $problems = append $problems (printf "%s.settings.rabbitmq.consumer_timeout_s (%d) is not more than longestJobSeconds (%d): the broker would take running jobs back" $name $timeout (int $pool.longestJobSeconds)) -}}
+{{- $problems = append $problems (printf "rabbitmq.consumerTimeoutSeconds (%d) is not more than %s.longestJobSeconds (%d): the broker would take running jobs back" $timeout $name (int $pool.longestJobSeconds)) -}}
 {{- end -}}
 {{- $megabytes := include "packshot.megabytes" (dig "limits" "memory" "" $pool.resources) | int -}}
 {{- if lt $megabytes 1 -}}
@@ -76,7 +76,7 @@
 {{- else if lt (div (mul $megabytes (int $pool.memoryPercentMax)) 100) (add (int $pool.cacheMegabytes) 128) -}}
 {{- $problems = append $problems (printf "%s: %d %% of %d MB of memory does not hold cacheMegabytes (%d) and a job" $name (int $pool.memoryPercentMax) $megabytes (int $pool.cacheMegabytes)) -}}
 {{- end -}}
-{{- range $section, $keys := dict "pools" (list "studio" "remote" "gpu" "assemble") "work" (list "jobs" "cache_mb_max" "memory_mb_max") "stop" (list "drain_s" "give_back_s") "health" (list "listen") "objects" (list "directory") "s3" (list "bucket" "prefix" "region" "endpoint" "public_endpoint" "path_style" "access_key_id" "secret_access_key") "rabbitmq" (list "url" "vhost" "prefix" "ca_file" "management_url") "redis" (list "url" "prefix" "ca_file") "log" (list "level" "format") -}}
+{{- range $section, $keys := dict "pools" (list "studio" "remote" "gpu" "assemble") "work" (list "jobs" "cache_mb_max" "memory_mb_max") "stop" (list "drain_s" "give_back_s") "health" (list "listen") "objects" (list "directory") "s3" (list "bucket" "prefix" "region" "endpoint" "public_endpoint" "path_style" "access_key_id" "secret_access_key") "rabbitmq" (list "url" "vhost" "prefix" "ca_file" "management_url" "delivery_limit" "consumer_timeout_s") "redis" (list "url" "prefix" "ca_file") "log" (list "level" "format") -}}
 {{- range $key := $keys -}}
 {{- if hasKey (get $pool.settings $section | default dict) $key -}}
 {{- $problems = append $problems (printf "%s.settings.%s.%s is written by the chart: use the chart's own value" $name $section $key) -}}

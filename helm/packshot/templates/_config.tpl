@@ -4,7 +4,7 @@
 {{- define "packshot.systemSettings" -}}
 {{- $v := .Values -}}
 {{- $ca := ternary "/etc/packshot-ca/ca.crt" "" (ne $v.caBundle.existingSecret "") -}}
-{{- $rabbitmq := dict "vhost" $v.rabbitmq.vhost "prefix" $v.rabbitmq.prefix -}}
+{{- $rabbitmq := dict "vhost" $v.rabbitmq.vhost "prefix" $v.rabbitmq.prefix "delivery_limit" (int $v.rabbitmq.deliveryLimit) "consumer_timeout_s" (int $v.rabbitmq.consumerTimeoutSeconds) -}}
 {{- $redis := dict "prefix" $v.redis.prefix -}}
 {{- if $ca -}}
 {{- $_ := set $rabbitmq "ca_file" $ca -}}
@@ -43,9 +43,6 @@
 {{- $_ := set $windows $name (include "packshot.window" $pool | int) -}}
 {{- end -}}
 {{- $_ := set $settings "dispatch" (dict "window" $windows) -}}
-{{- if .Values.api.enabled -}}
-{{- $_ := set $settings "api" (dict "listen" (printf "%s:%d" .Values.health.address (int .Values.api.port))) -}}
-{{- end -}}
 {{- mergeOverwrite $settings (deepCopy .Values.scheduler.settings) | toYaml -}}
 {{- end -}}
 
