@@ -53,7 +53,9 @@ pub fn failure(error: SystemError) -> Failure {
              deploy/scheduler.toml lists every setting",
         ),
         SystemError::Broker(_) | SystemError::Coordinator(_) | SystemError::Objects(_) => {
-            Failure::environment(error).hint("`packshot doctor` looks at every outside system")
+            Failure::environment(error).hint(
+                "`packshot doctor` looks at every outside system; deploy/TROUBLESHOOTING.md explains every message",
+            )
         }
     }
 }

@@ -204,7 +204,11 @@ pub fn text(findings: &[Finding]) -> String {
         }
     }
     let count = |weight| findings.iter().filter(|finding| finding.weight == weight).count();
-    lines.push(format!("{} problems, {} warnings", count(Weight::Problem), count(Weight::Warning)));
+    let (problems, warnings) = (count(Weight::Problem), count(Weight::Warning));
+    lines.push(format!("{problems} problems, {warnings} warnings"));
+    if problems + warnings > 0 {
+        lines.push("deploy/TROUBLESHOOTING.md says more about each of them".to_owned());
+    }
     lines.join("\n")
 }
 

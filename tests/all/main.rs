@@ -16,3 +16,4 @@ mod shop;
 mod telemetry;
 mod tidy;
 mod tools;
+mod troubleshooting;
