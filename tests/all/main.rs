@@ -13,6 +13,7 @@ mod s3;
 mod samples;
 mod servers;
 mod shop;
+mod sizing;
 mod telemetry;
 mod tidy;
 mod tools;
