@@ -122,6 +122,7 @@ def chart_checks(report: Report, chart: charts.Chart, program: Path) -> None:
     for what, problems in charts.refused(chart):
         report.check(f"refuses {what}", problems)
     report.check("tells contradictions all at once", charts.all_at_once(chart))
+    report.check("README.md installs as written", charts.installs_as_written(chart, (ROOT / "README.md").read_text()))
     report.check("schema and values have the same keys", charts.schema_covers_values())
     report.check("changed settings restart their pods", charts.checksum_follows_config(chart))
     for name, found in renders.items():

@@ -134,6 +134,20 @@ def all_at_once(chart: Chart) -> Iterator[str]:
             yield f"{word!r} is not in: {said}"
 
 
+def installs_as_written(chart: Chart, readme: str) -> Iterator[str]:
+    """The command in the project's README.md installs, whatever its values are called today."""
+    command = readme.split("helm install ")[1].split("\n```")[0].replace("\\\n", "")
+    values: dict = {}
+    for path, value in re.findall(r"--set (\S+?)=(\S+)", command.split("\n")[0]):
+        for key in reversed(path.split(".")):
+            value = {key: value}
+        values = merged(values, value)
+    if not values:
+        yield "no --set was found"
+    elif said := chart.refusal(values):
+        yield said
+
+
 def schema_covers_values() -> Iterator[str]:
     """Every value has its place in the schema and every place a value, so neither goes stale."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
