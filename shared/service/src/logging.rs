@@ -6,6 +6,7 @@
 //! fields, and types that hold secrets do not show them.
 
 use std::fmt;
+use std::io::IsTerminal;
 
 use opentelemetry::trace::TraceContextExt;
 use serde_json::{Map, Value};
@@ -48,15 +49,21 @@ pub fn start(default_level: &str, format: LogFormat) {
     let _already_set = tracing_subscriber::registry().with(log).try_init().is_err();
 }
 
-/// The layer that writes log lines. What the telemetry libraries say of themselves below
-/// a warning is left out, unless it is asked for by name.
+/// What libraries say of themselves and nobody asked for: the telemetry libraries below a
+/// warning, and the AMQP client altogether, because the adapter says once and in its own words
+/// whatever the client meets.
+const QUIET: &str = "opentelemetry=warn,lapin=off";
+
+/// The layer that writes log lines. What libraries are quiet about can be asked for by name.
 pub(crate) fn layer<S>(log: &LogSettings) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let filter = EnvFilter::try_from_env("PACKSHOT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("opentelemetry=warn,{}", log.level)));
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        .unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},{}", log.level)));
+    // Colours are for people who look at a terminal, not for files.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     match log.format {
         LogFormat::Text => layer.without_time().with_filter(filter).boxed(),
         LogFormat::Json => {
