@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use packshot_worker::system::chain;
+
 use crate::exit::Failure;
 
 /// Writes data to standard output with a final line break. A reader that has gone away
@@ -26,7 +28,7 @@ pub fn is_interactive() -> bool {
 
 /// Shows a failure with its causes and its hint.
 pub fn failure(failure: &Failure) {
-    note(format!("error: {:#}", failure.error));
+    note(format!("error: {}", chain(failure.error.as_ref())));
     if let Some(hint) = &failure.hint {
         note(format!("hint: {hint}"));
     }

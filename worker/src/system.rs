@@ -215,12 +215,16 @@ pub async fn connect_patiently(
     }
 }
 
-/// An error with its causes, one line.
+/// An error with its causes, one line. A cause that the text before it ends with already, as some
+/// libraries write them, is not said twice.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
         source = cause.source();
     }
     text
@@ -230,6 +234,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("login: refused")]
+        struct Login(#[source] std::io::Error);
+        let error = |cause: &str| anyhow::Error::new(Login(std::io::Error::other(cause))).context("opening");
+        assert_eq!(chain(error("refused").as_ref()), "opening: login: refused");
+        assert_eq!(chain(error("no password").as_ref()), "opening: login: refused: no password");
+    }
 
     fn problems(directory: &str, bucket: &str) -> String {
         let mut settings = SystemSettings::standard();
