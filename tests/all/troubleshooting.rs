@@ -146,7 +146,9 @@ fn literals(source: &str) -> Vec<Literal> {
                 let calls: Vec<&mut Open> =
                     open.iter_mut().rev().take_while(|call| !call.name.is_empty()).collect();
                 let is_said = is_said(&calls, &label);
-                calls.into_iter().for_each(|call| call.texts += 1);
+                for call in calls {
+                    call.texts += 1;
+                }
                 found.push(Literal { text, is_said });
             }
             '(' | '[' => {
