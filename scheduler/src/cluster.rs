@@ -26,12 +26,13 @@ pub fn settings(config: Option<&Path>) -> Result<Settings, Failure> {
 pub async fn ports(settings: &Settings) -> Result<Ports, Failure> {
     let objects = objects(settings).await?;
     let coordinator = system::coordinator(&settings.system).await.map_err(failure)?;
+    let clock = system::shared_clock(&coordinator).await.map_err(failure)?;
     Ok(Ports {
         ledger: Arc::clone(&coordinator) as _,
         coordinator,
         objects,
         broker: Arc::new(NoBroker),
-        clock: system::clock(),
+        clock,
     })
 }
 

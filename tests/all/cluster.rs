@@ -4,12 +4,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
+use packshot_adapters::directory::DirectoryObjects;
+use packshot_adapters::rabbitmq::{RabbitBroker, RabbitSettings};
+use packshot_adapters::redis::{RedisCoordinator, RedisSettings};
+use packshot_adapters::s3::{S3Objects, S3Settings};
 use packshot_pipeline::pool::Pool;
+use packshot_runtime::clock::MonotonicClock;
+use packshot_runtime::port::Objects;
 
+use crate::servers::s3::S3Server;
 use crate::shop::{Shop, packshot};
 
 /// The longest that anything may take on a busy machine.
@@ -26,6 +34,16 @@ pub(crate) struct Cluster {
     /// Where the servers are, to clean up.
     rabbitmq: String,
     redis: String,
+    /// The bucket that is the object store, where it is one.
+    bucket: Option<S3Settings>,
+}
+
+/// The outside systems themselves, past whatever stands between them and the processes.
+pub(crate) struct Truth {
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) coordinator: RedisCoordinator,
+    pub(crate) broker: RabbitBroker,
+    pub(crate) clock: MonotonicClock,
 }
 
 /// A process that is killed when the test lets go of it.
@@ -50,6 +68,7 @@ impl Cluster {
             settings: BTreeMap::new(),
             rabbitmq: rabbitmq.to_owned(),
             redis: redis.to_owned(),
+            bucket: None,
             shop,
             prefix,
         };
@@ -67,6 +86,42 @@ impl Cluster {
             cluster.set(name, value);
         }
         cluster
+    }
+
+    /// The same with the bucket of `server` as the object store.
+    pub(crate) fn in_bucket(mut self, server: &S3Server) -> Self {
+        self.settings.remove("PACKSHOT__OBJECTS__DIRECTORY");
+        self.settings.extend(server.env().into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self.bucket = Some(server.settings());
+        self
+    }
+
+    /// What the names of everything of this cluster begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Where its RabbitMQ is.
+    pub(crate) fn rabbitmq(&self) -> &str {
+        &self.rabbitmq
+    }
+
+    /// Opens the outside systems.
+    pub(crate) async fn truth(&self) -> Truth {
+        let objects: Arc<dyn Objects> = match &self.bucket {
+            Some(bucket) => Arc::new(S3Objects::connect(bucket.clone()).await.unwrap()),
+            None => Arc::new(DirectoryObjects::open(&self.shop.path("objects")).unwrap()),
+        };
+        let (url, prefix) = (self.redis.as_str().into(), self.prefix.clone());
+        let redis = RedisSettings { url, prefix, ..RedisSettings::default() };
+        let (url, prefix) = (self.rabbitmq.as_str().into(), self.prefix.clone());
+        let rabbitmq = RabbitSettings { url, prefix, ..RabbitSettings::standard() };
+        Truth {
+            objects,
+            coordinator: RedisCoordinator::connect(&redis).await.unwrap(),
+            broker: RabbitBroker::connect(&rabbitmq).await.unwrap(),
+            clock: MonotonicClock::new(),
+        }
     }
 
     /// Sets `PACKSHOT__<name>` for every process started from now on. Settings that only the
@@ -88,6 +143,16 @@ impl Cluster {
     /// Sets a variable of the scripted worker.
     pub(crate) fn set_script(&mut self, name: &str, value: &str) {
         self.settings.insert(format!("worker PACKSHOT_TEST_{name}"), value.to_owned());
+    }
+
+    /// Sets any other variable of every process.
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The same of workers only.
+    pub(crate) fn set_worker_variable(&mut self, name: &str, value: &str) {
+        self.settings.insert(format!("worker {name}"), value.to_owned());
     }
 
     fn environment(&self, who: &str) -> BTreeMap<&str, &str> {
@@ -248,6 +313,11 @@ impl Process {
     /// Kills it as `kill -9` does.
     pub(crate) fn kill(mut self) {
         self.end();
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some())
     }
 
     /// Waits for its end.

@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, until};
 use crate::shop::{Shop, files, stderr, stdout};
 
 /// Every file below `folder` with the digest of its bytes.
-fn digests(folder: &Path) -> BTreeMap<String, Digest> {
+pub(crate) fn digests(folder: &Path) -> BTreeMap<String, Digest> {
     let digest = |name: &String| Digest::of(&std::fs::read(folder.join(name)).unwrap());
     files(folder).into_iter().map(|name| (name.clone(), digest(&name))).collect()
 }
@@ -270,4 +270,28 @@ fn settings_are_refused_all_at_once_and_without_their_secrets() {
     let said = worker.log();
     assert!(said.contains("rabbitmq.url") && said.contains("objects.directory"), "{said}");
     assert!(!said.contains("tiger") && said.contains("hint:"), "{said}");
+}
+
+/// Status and body of one health page.
+fn health(addr: &str, page: &str) -> Option<(u16, String)> {
+    std::net::TcpStream::connect(addr).ok()?;
+    let (status, _, body) = crate::servers::s3::http("GET", &format!("http://{addr}/{page}"), "");
+    Some((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+#[test]
+fn a_worker_is_ready_once_everything_is_open() {
+    let mut redis = crate::servers::redis::RedisServer::start(&[]);
+    let mut cluster = Cluster::on(scripted(1), "amqp://guest:guest@127.0.0.1:5672/%2f", &redis.url());
+    let addr = format!("127.0.0.1:{}", crate::servers::free_port());
+    cluster.set("HEALTH__LISTEN", &addr);
+    redis.kill();
+    let worker = cluster.scripted_worker();
+    until("the health page", || health(&addr, "readyz").is_some());
+    until("a try that failed", || worker.log().contains("does not answer"));
+    let (status, body) = health(&addr, "readyz").unwrap();
+    assert!(status == 503 && body.contains("not all open"), "{status} {body}");
+    assert_eq!(health(&addr, "livez").unwrap().0, 200, "a worker that waits is alive");
+    redis.run_again();
+    until("readiness", || health(&addr, "readyz").is_some_and(|(status, _)| status == 200));
 }

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod distributed;
+mod faults;
 mod health;
 mod proxy;
 mod rabbitmq;

@@ -305,6 +305,11 @@ async fn a_thorough_look_finds_what_is_wrong() {
             "ignored",
         ),
         (
+            json!({ "query": "list-type", "fault": { "kind": "unordered" } }),
+            Severity::Error,
+            "listing failed",
+        ),
+        (
             json!({ "method": "GET", "prefix": format!("{BUCKET}/doctor/"), "fault": answer(404, "NoSuchKey") }),
             Severity::Error,
             "just put",

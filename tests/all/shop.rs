@@ -40,10 +40,15 @@ impl Shop {
 
     /// Replaces the catalog.
     pub(crate) fn write_catalog(&self, lines: &[&str]) {
+        self.write_catalog_as("catalog.csv", lines);
+    }
+
+    /// Writes another catalog.
+    pub(crate) fn write_catalog_as(&self, name: &str, lines: &[&str]) {
         let sample = std::fs::read_to_string(sample().join("catalog.csv")).unwrap();
         let header = sample.lines().next().unwrap();
         let text = format!("{header}\n{}\n", lines.join("\n"));
-        std::fs::write(self.path("catalog.csv"), text).unwrap();
+        std::fs::write(self.path(name), text).unwrap();
     }
 
     /// A path inside.

@@ -95,8 +95,10 @@ mod tests {
     use packshot_pipeline::policy::Policy;
     use packshot_pipeline::role::Role;
     use packshot_pipeline::state::{Attempt, Holder, Incarnation, SkuState, Target};
+    use packshot_runtime::clock::MonotonicClock;
     use packshot_runtime::conformance::sample;
-    use packshot_runtime::memory::MemoryObjects;
+    use packshot_runtime::memory::{MemoryCoordinator, MemoryObjects};
+    use packshot_runtime::work::Hold;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -109,6 +111,10 @@ mod tests {
         ClaimedJob {
             batch: Arc::new(batch),
             entry: Arc::new(entry),
+            hold: Hold::new(
+                Arc::new(MemoryCoordinator::new(Incarnation(1))),
+                Arc::new(MonotonicClock::new()),
+            ),
             state,
             attempt,
             results: std::collections::BTreeMap::new(),

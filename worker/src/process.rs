@@ -18,6 +18,7 @@ use packshot_service::health::{self, Checks, Pulse};
 use packshot_service::lifecycle::Shutdown;
 use packshot_service::telemetry::{self, Telemetry};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bounded::{Bounded, resident_bytes};
@@ -125,16 +126,33 @@ async fn live(
             return Ended::Environment;
         }
     };
+    let opened = CancellationToken::new();
+    checks.ready("opened", once_opened(opened.clone()));
     match connect_patiently(&settings.system, &shutdown.soft).await {
         Ok(Some(System { ports, rabbit, .. })) => {
             let pools = settings.pools.consumed().into_keys().collect();
             watch_consumers(&checks, &rabbit, pools, settings.health.silent_s);
-            run(settings, engage(settings, ports), telemetry, &shutdown).await
+            opened.cancel();
+            let ended = run(settings, engage(settings, ports), telemetry, &shutdown).await;
+            // Acknowledgements that the server has not taken would come back as duplicates.
+            rabbit.close().await;
+            ended
         }
         Ok(None) => Ended::Drained,
         Err(problem) => {
             error!(error = %chain(&problem), "an outside system refuses this worker; `packshot doctor` looks closer");
             Ended::Environment
+        }
+    }
+}
+
+/// Not ready until everything is open.
+fn once_opened(opened: CancellationToken) -> impl Fn() -> Result<(), String> {
+    move || {
+        if opened.is_cancelled() {
+            Ok(())
+        } else {
+            Err("the outside systems are not all open yet".to_owned())
         }
     }
 }

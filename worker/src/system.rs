@@ -137,9 +137,16 @@ impl std::fmt::Debug for System {
     }
 }
 
-/// The clock of a process.
+/// The clock of a process that speaks with no coordinator.
 pub fn clock() -> Arc<dyn Clock> {
     Arc::new(MonotonicClock::new())
+}
+
+/// The clock of a process that does: the coordinator's time, moved on by this machine's
+/// monotonic clock. Leases and waits are times that processes tell each other, so a machine
+/// whose own clock is wrong, or is set while it works, must not matter.
+pub async fn shared_clock(coordinator: &RedisCoordinator) -> Result<Arc<dyn Clock>, SystemError> {
+    Ok(Arc::new(MonotonicClock::starting_at(coordinator.now_ms().await?)))
 }
 
 /// Opens the object store; one try.
@@ -169,6 +176,7 @@ pub async fn connect(settings: &SystemSettings) -> Result<System, SystemError> {
     let objects = objects(settings).await?;
     let coordinator = coordinator(settings).await?;
     let rabbit = RabbitBroker::connect(&settings.rabbitmq).await?;
+    let clock = shared_clock(&coordinator).await?;
     Ok(System {
         limits: Arc::clone(&coordinator) as Arc<dyn Limits>,
         ports: Ports {
@@ -176,7 +184,7 @@ pub async fn connect(settings: &SystemSettings) -> Result<System, SystemError> {
             coordinator,
             objects,
             broker: Arc::new(rabbit.clone()),
-            clock: clock(),
+            clock,
         },
         rabbit,
     })

@@ -41,7 +41,9 @@ pub(crate) enum Pay {
     Free,
     /// The money is there.
     Granted(Purse),
-    /// It is not, and why.
+    /// All that is left of it is put aside by others, who may need less: ask again later.
+    Later,
+    /// It is spent, and why that is too much.
     Refused(String),
 }
 
@@ -53,14 +55,13 @@ fn price(header: &Batch, entry: &ManifestSku, role: Role) -> Option<MicroUsd> {
 
 /// Puts aside the most that the attempt may cost: every candidate that the policy still
 /// allows.
-pub(crate) async fn reserve(
-    ports: &Ports,
-    header: &Batch,
-    job: &ClaimedJob,
-) -> Result<Pay, CoordinatorError> {
+pub(crate) async fn reserve(ports: &Ports, header: &Batch, job: &ClaimedJob) -> Result<Pay, PortError> {
     let Target::Role(role) = job.target() else { return Ok(Pay::Free) };
     let Some(price) = price(header, &job.entry, role) else { return Ok(Pay::Free) };
     let Some(own) = job.state.jobs.get(&role) else { return Ok(Pay::Free) };
+    if !job.candidates.is_empty() {
+        count_found(ports, header, &own.key).await?;
+    }
     let bought = u32::try_from(job.candidates.len()).unwrap_or(u32::MAX);
     let left = header.settings.policy.candidates_max.saturating_sub(bought);
     let amount = MicroUsd(price.0.saturating_mul(u64::from(left)));
@@ -72,11 +73,17 @@ pub(crate) async fn reserve(
     match ports.ledger.reserve(&header.batch, cap, &purse.name, amount, now_ms).await? {
         // Settled: a sweeper took this attempt for dead, which it will learn when it ends.
         Reserved::Yes | Reserved::Settled { .. } => Ok(Pay::Granted(purse)),
-        Reserved::OverCap { free } => {
+        Reserved::OverCap { .. } => {
             let cap = cap.unwrap_or_default();
-            Ok(Pay::Refused(format!(
-                "the batch may cost {cap} USD, {free} USD of it are free and this image may cost {amount} USD"
-            )))
+            // What others have put aside they may give back; what is spent is gone.
+            let left = MicroUsd(cap.0.saturating_sub(ports.ledger.books(&header.batch).await?.spent.0));
+            Ok(if left >= amount {
+                Pay::Later
+            } else {
+                Pay::Refused(format!(
+                    "the batch may cost {cap} USD, {left} USD of it are left and this image may cost {amount} USD"
+                ))
+            })
         }
     }
 }
@@ -149,9 +156,19 @@ pub(crate) async fn recount(ports: &Ports, header: &Batch, entry: &ManifestSku) 
         if price(header, entry, *role).is_none() {
             continue;
         }
-        for (name, actual) in paid(&ports.store(), &spec.key, &header.batch).await? {
-            ports.ledger.settle(&header.batch, &name, actual).await?;
-        }
+        count_found(ports, header, &spec.key).await?;
+    }
+    Ok(())
+}
+
+/// Counts what attempts of this batch paid for a job whose answers were found. Who paid has
+/// counted it, unless the ledger has lost its last moments. Safe to repeat.
+pub(crate) async fn count_found(ports: &Ports, header: &Batch, key: &JobKey) -> Result<(), PortError> {
+    if header.settings.prices.is_empty() {
+        return Ok(());
+    }
+    for (name, actual) in paid(&ports.store(), key, &header.batch).await? {
+        ports.ledger.settle(&header.batch, &name, actual).await?;
     }
     Ok(())
 }

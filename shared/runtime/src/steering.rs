@@ -289,6 +289,23 @@ async fn a_cap_holds_however_many_work_at_once() {
     plant.stop.cancel();
 }
 
+/// Each job puts aside twice what it pays in the end, so that five at a time take up the cap.
+#[tokio::test(start_paused = true)]
+async fn what_others_have_only_put_aside_is_waited_for() {
+    let plant = Plant::new(Slow { cost: 40, ..Slow::default() });
+    let mut header = priced(40, Some(400));
+    header.settings.policy.candidates_max = 2;
+    let batch = plant.submit(header, 30).await;
+    plant.start(30, 10);
+    plant.until("the end", async || plant.settled(&batch).await == 30).await;
+    let tally = plant.coordinator.tally(&batch).await.unwrap();
+    // The last 40 are less than an image may cost.
+    assert_eq!((tally.jobs(None, "accepted"), tally.jobs(None, "over-budget")), (9, 21), "{tally:?}");
+    let books = plant.ports.ledger.books(&batch).await.unwrap();
+    assert_eq!((books.spent, books.reserved), (MicroUsd(360), MicroUsd::ZERO));
+    plant.stop.cancel();
+}
+
 #[tokio::test(start_paused = true)]
 async fn work_without_a_price_is_not_held_up_by_a_cap() {
     let plant = Plant::new(Slow::default());

@@ -110,7 +110,15 @@ impl<'a> Store<'a> {
             Put::Stored => Ok(Written::New),
             Put::Exists => {
                 let there = self.patiently(|| self.objects.get(key, bytes_max)).await?;
-                Ok(if there.as_ref() == Some(&bytes) { Written::Same } else { Written::Differs })
+                // Nothing is ever removed, so whoever said that it is there was wrong, and
+                // nothing may be built on an object that is not.
+                let there = there.ok_or_else(|| ObjectsError {
+                    kind: ObjectsFault::Unavailable,
+                    what: format!("{key} is said to be there and cannot be read"),
+                    source: None,
+                    retry_after_ms: None,
+                })?;
+                Ok(if there == bytes { Written::Same } else { Written::Differs })
             }
         }
     }

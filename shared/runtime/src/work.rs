@@ -9,10 +9,19 @@ use packshot_pipeline::layout;
 use packshot_pipeline::manifest::{Batch, ManifestSku};
 use packshot_pipeline::result::{Decision, JobResult, SavedCandidate, SetResult};
 use packshot_pipeline::role::Role;
-use packshot_pipeline::state::{Attempt, SkuState, Target};
+use packshot_pipeline::state::{Attempt, Event, SkuState, Target};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-use crate::port::{Objects, ObjectsError, Put};
+use crate::clock::Clock;
+use crate::port::{Coordinator, Objects, ObjectsError, ObjectsFault, Put};
+use crate::tell::{Told, tell};
+
+/// The wait before a paid answer that could not be saved is saved again, in milliseconds;
+/// doubles.
+const SAVE_AGAIN_MS_MIN: u64 = 200;
+/// The longest such wait, in milliseconds.
+const SAVE_AGAIN_MS_MAX: u64 = 5_000;
 
 /// A claimed job: everything a worker needs to do it, read from the object store.
 #[derive(Clone)]
@@ -35,6 +44,8 @@ pub struct ClaimedJob {
     /// Cancelled when the lease is lost, an operator cancels or the process stops: leave
     /// as soon as possible with [`Outcome::Interrupted`].
     pub stop: CancellationToken,
+    /// By which [`ClaimedJob::is_held`] asks.
+    pub hold: Hold,
     /// Where blobs and candidates go.
     pub objects: Arc<dyn Objects>,
 }
@@ -58,21 +69,75 @@ impl ClaimedJob {
             .is_some_and(|job| job.state == packshot_pipeline::state::JobState::Accepted)
     }
 
-    /// Saves the `n`th paid answer of this attempt, before anything else happens to it.
+    /// Whether the job is still this attempt's, as the coordinator says: to be asked right
+    /// before paying. A process that stood still for longer than its lease wakes up as one of
+    /// two, and so does one whose coordinator has lost its memory; neither must buy what the
+    /// other one buys. Not knowing counts as no. The lease begins anew.
+    pub async fn is_held(&self) -> bool {
+        let Hold { coordinator, clock } = &self.hold;
+        let (policy, renewed) = (&self.batch.settings.policy, Event::Renewed { attempt: self.attempt });
+        let (batch, sku) = (&self.state.batch, &self.state.sku);
+        match tell(&**coordinator, &**clock, policy, batch, sku, &renewed).await {
+            Ok(told) => matches!(told, Told::Applied(_)) && !self.stop.is_cancelled(),
+            Err(error) => {
+                warn!(%error, "cannot see whether the job is still ours; nothing is bought");
+                false
+            }
+        }
+    }
+
+    /// Saves the `n`th paid answer of this attempt, before anything else happens to it. What
+    /// is paid must not be lost while the object store is away, so this waits for it as long
+    /// as the job is not told to stop.
     pub async fn save_candidate(&self, n: u32, candidate: &SavedCandidate) -> Result<(), ObjectsError> {
         let Target::Role(role) = self.target() else { return Ok(()) };
         let Some(job) = self.state.jobs.get(&role) else { return Ok(()) };
         let key = layout::candidate(&job.key, &format!("{}-{n:03}", self.attempt.file_name()));
         let bytes = serde_json::to_vec(candidate).map_err(|error| ObjectsError {
-            kind: crate::port::ObjectsFault::Broken,
+            kind: ObjectsFault::Broken,
             what: format!("writing {key}"),
             source: Some(Box::new(error)),
             retry_after_ms: None,
         })?;
-        // "Exists" can only be this very attempt, repeated after an unknown outcome.
-        match self.objects.put_if_absent(&key, Bytes::from(bytes)).await? {
-            Put::Stored | Put::Exists => Ok(()),
+        let bytes = Bytes::from(bytes);
+        let mut wait_ms = SAVE_AGAIN_MS_MIN;
+        loop {
+            // "Exists" can only be this very attempt, repeated after an unknown outcome.
+            let error = match self.objects.put_if_absent(&key, bytes.clone()).await {
+                Ok(Put::Stored | Put::Exists) => return Ok(()),
+                Err(error) => error,
+            };
+            if error.kind != ObjectsFault::Unavailable || self.stop.is_cancelled() {
+                return Err(error);
+            }
+            warn!(%error, wait_ms, "a paid answer is not saved yet; trying again");
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => {}
+                () = self.hold.clock.sleep(wait_ms.max(error.retry_after_ms.unwrap_or(0))) => {}
+            }
+            wait_ms = (wait_ms * 2).min(SAVE_AGAIN_MS_MAX);
         }
+    }
+}
+
+/// What a claimed job asks whether it is still claimed.
+#[derive(Clone)]
+pub struct Hold {
+    coordinator: Arc<dyn Coordinator>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hold").finish_non_exhaustive()
+    }
+}
+
+impl Hold {
+    /// Asks `coordinator`, waits by `clock`.
+    pub fn new(coordinator: Arc<dyn Coordinator>, clock: Arc<dyn Clock>) -> Self {
+        Self { coordinator, clock }
     }
 }
 

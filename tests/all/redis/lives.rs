@@ -12,7 +12,7 @@ use packshot_runtime::port::{BatchControl, Commit, Coordinator, Created, Depth, 
 use packshot_runtime::ports::Ports;
 use packshot_runtime::sweep::{SweepSettings, Sweeper};
 
-use super::{Desk, POLICY, connect, version};
+use super::{Desk, POLICY, answers, connect, version};
 use crate::servers::redis::RedisServer;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +137,7 @@ async fn a_rolled_back_store_heals_by_sweeping() {
     let lost = version(&desk.claim(&x, 1).await.unwrap());
     let after = desk.load("x").await.unwrap();
     server.run_again();
-    while coordinator.incarnation().await.is_err() {}
+    answers(&coordinator).await;
     assert_eq!(coordinator.incarnation().await.unwrap(), life);
     assert_eq!(desk.load("x").await.unwrap(), x);
     // Somebody else claims it; the version that was lost must not come back.
@@ -148,7 +148,7 @@ async fn a_rolled_back_store_heals_by_sweeping() {
         coordinator.commit(lost, &after.state, &packshot_pipeline::change::Change::default()).await.unwrap();
     assert!(matches!(renewed, Commit::Conflict { .. }), "a lost version was taken in");
     server.run_again();
-    while coordinator.incarnation().await.is_err() {}
+    answers(&coordinator).await;
     let depth = coordinator.depth(&desk.batch, Pool::Studio).await.unwrap();
     assert_eq!(depth, Depth { ready: 0, dispatched: 1, leased: 1 }, "x waits for a message that is gone");
     let ports = Ports {

@@ -34,6 +34,18 @@ async fn connect(server: &RedisServer) -> RedisCoordinator {
     RedisCoordinator::connect(&settings(server)).await.unwrap()
 }
 
+/// Waits until a server that was started again is reached.
+async fn answers(coordinator: &RedisCoordinator) {
+    let asking = async {
+        while coordinator.incarnation().await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), asking)
+        .await
+        .expect("the server is not reached again");
+}
+
 /// Coordinators that know nothing of each other, on one server.
 fn fresh(server: &RedisServer) -> impl FnMut() -> Arc<RedisCoordinator> {
     static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -111,6 +111,8 @@ impl RabbitServer {
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", loopback.to_owned()),
             ("ERL_EPMD_PORT", mapper.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+            // A killed node, or a command that is cut short, leaves no dump where it was started.
+            ("ERL_CRASH_DUMP", path("erl_crash.dump")),
         ];
         let mut server =
             Self { dir, node, port, tls_port, management_port, environment, keeper: None, disturbed: false };

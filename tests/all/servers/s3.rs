@@ -74,7 +74,6 @@ impl S3Server {
     }
 
     /// The same as environment variables, for a process.
-    #[allow(dead_code, reason = "used by the suites that start processes")]
     pub(crate) fn env(&self) -> Vec<(&'static str, String)> {
         vec![
             ("PACKSHOT__S3__ENDPOINT", self.endpoint.clone()),

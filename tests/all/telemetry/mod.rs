@@ -1,6 +1,7 @@
 //! Telemetry as a collector, a log reader and a process list see it: real OTLP from real
 //! processes, one trace per SKU across them, and nothing at all while it is off.
 
+mod cluster;
 mod received;
 mod worker;
 

@@ -150,6 +150,7 @@ fn outcome(event: &Event) -> (&'static str, bool) {
         Event::Transient { .. } => ("transient", true),
         Event::Failed { .. } => ("failed", true),
         Event::OverBudget { .. } => ("over-budget", false),
+        Event::PutOff { .. } => ("put-off", false),
         Event::Interrupted { .. } => ("interrupted", false),
         Event::LeaseLost { .. } => ("lease-lost", true),
         Event::Started { .. }

@@ -95,6 +95,11 @@ impl RedisCoordinator {
         Ok(Self { link, keys, news_max: settings.news_max, chance, hints })
     }
 
+    /// The server's time, in milliseconds since 1970.
+    pub async fn now_ms(&self) -> Result<u64, CoordinatorError> {
+        server::now_ms(&self.link).await
+    }
+
     fn random(&self) -> u64 {
         self.chance.lock().unwrap_or_else(PoisonError::into_inner).random()
     }

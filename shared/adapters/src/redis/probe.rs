@@ -3,9 +3,8 @@
 
 use packshot_runtime::clock::Clock;
 use packshot_runtime::port::{CoordinatorError, SKEW_MS_MAX};
-use redis::cmd;
 
-use super::link::{Link, Request};
+use super::link::Link;
 use super::server::{self, Facts, POLICY};
 use super::settings::RedisSettings;
 
@@ -179,14 +178,13 @@ async fn flushing(link: &Link) -> Finding {
 
 async fn skew(link: &Link, clock: &dyn Clock) -> Result<Finding, CoordinatorError> {
     let before_ms = clock.now_ms();
-    let doing = || "reading its clock".to_owned();
-    let (seconds, micros): (u64, u64) = link.ask(doing, Request::One(&cmd("TIME"))).await?;
+    let theirs_ms = server::now_ms(link).await?;
     let after_ms = clock.now_ms();
-    let theirs_ms = seconds * 1_000 + micros / 1_000;
     // Anything within the round trip is no difference.
     let apart_ms = before_ms.saturating_sub(theirs_ms).max(theirs_ms.saturating_sub(after_ms));
     let what = format!("its clock is {apart_ms} ms from ours");
-    let to_do = "run NTP (chrony, systemd-timesyncd) on every machine: leases and rates are shared times";
+    let to_do = "run NTP (chrony, systemd-timesyncd) on every machine: leases go by this server's clock, but \
+                 object stores refuse what is signed by a wrong one, and logs are dated by it";
     Ok(if apart_ms >= SKEW_MS_MAX {
         bad(Severity::Error, what, to_do)
     } else if apart_ms >= SKEW_MS_NOTICED {

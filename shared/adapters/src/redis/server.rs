@@ -1,6 +1,7 @@
 //! What kind of server it is, and whether the guarantees can be kept on it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use packshot_runtime::port::CoordinatorError;
 use redis::{Cmd, RedisResult, Value, cmd};
@@ -12,6 +13,15 @@ use super::link::{Link, Request};
 const VERSION_MIN: u32 = 7;
 /// The only policy under which nothing vanishes by itself.
 pub(super) const POLICY: &str = "noeviction";
+
+/// The server's time, in milliseconds since 1970. Half of the round trip is taken for the way
+/// back.
+pub(super) async fn now_ms(link: &Link) -> Result<u64, CoordinatorError> {
+    let asked = Instant::now();
+    let doing = || "reading its clock".to_owned();
+    let (seconds, micros): (u64, u64) = link.ask(doing, Request::One(&cmd("TIME"))).await?;
+    Ok(seconds * 1_000 + micros / 1_000 + asked.elapsed().as_millis() as u64 / 2)
+}
 
 /// What one node says about itself, by the names of `INFO`.
 #[derive(Clone, Debug, Default)]

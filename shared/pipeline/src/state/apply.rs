@@ -68,6 +68,14 @@ pub enum Event {
         /// Which cap.
         why: String,
     },
+    /// What the job needs is held by others at the moment (money that is put aside): it waits,
+    /// which is not a fault.
+    PutOff {
+        /// The claim.
+        attempt: Attempt,
+        /// For how long, in milliseconds.
+        wait_ms: u64,
+    },
     /// The worker was told to stop; not a fault.
     Interrupted {
         /// The claim.
@@ -153,6 +161,9 @@ impl SkuState {
             }
             Event::LeaseLost { attempt } => {
                 state.fault(attempt, "the worker stopped answering", None, policy, now_ms)?;
+            }
+            Event::PutOff { attempt, wait_ms } => {
+                state.ready_again(attempt, now_ms.saturating_add(*wait_ms))?;
             }
             Event::Interrupted { attempt } => state.ready_again(attempt, 0)?,
             Event::Failed { attempt, why } => state.fail(attempt, why)?,

@@ -4,7 +4,7 @@
 //! ```text
 //! job: Waiting(on) → Ready → Running(attempt, lease) → Accepted | NeedsHuman | Rejected
 //!                    ▲            │                     | Skipped | Failed | OverBudget | Cancelled
-//!                    └────────────┘ fault: not before t; interrupted: at once
+//!                    └────────────┘ fault, put off: not before t; interrupted: at once
 //! set: Open → Due → Running(attempt, lease) → Published | Partial | Failed | Cancelled
 //! ```
 //!

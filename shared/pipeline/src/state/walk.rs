@@ -87,6 +87,7 @@ pub(super) fn events(state: &SkuState) -> Vec<Event> {
         for attempt in stale.into_iter().chain([current]) {
             events.push(Event::Renewed { attempt });
             events.push(Event::Interrupted { attempt });
+            events.push(Event::PutOff { attempt, wait_ms: 0 });
             events.push(Event::LeaseLost { attempt });
             events.push(Event::Transient { attempt, why: why(), retry_after_ms: None });
             events.push(Event::Failed { attempt, why: why() });
@@ -113,6 +114,7 @@ pub(super) fn is_by_a_person(event: &Event) -> bool {
 fn is_of_another_claim(state: &SkuState, event: &Event) -> bool {
     let (Event::Renewed { attempt }
     | Event::Interrupted { attempt }
+    | Event::PutOff { attempt, .. }
     | Event::LeaseLost { attempt }
     | Event::Transient { attempt, .. }
     | Event::Failed { attempt, .. }

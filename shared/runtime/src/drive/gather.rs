@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Driver;
 use crate::submit::PortError;
-use crate::work::ClaimedJob;
+use crate::work::{ClaimedJob, Hold};
 
 impl Driver {
     /// The claimed job with its inputs; `None` when the manifest has no such SKU.
@@ -31,6 +31,7 @@ impl Driver {
             decisions: BTreeMap::new(),
             candidates: Vec::new(),
             stop: stop.child_token(),
+            hold: Hold::new(Arc::clone(&self.ports.coordinator), Arc::clone(&self.ports.clock)),
             objects: Arc::clone(&self.ports.objects),
             state,
         };

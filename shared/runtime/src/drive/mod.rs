@@ -217,6 +217,11 @@ impl Driver {
         let span = self.observer.begin(Step::Look);
         if let Some(event) = self.found(header, attempt, &state).instrument(span).await? {
             self.observer.saw(Sight::Found { target: attempt.target });
+            if let Target::Role(role) = attempt.target
+                && let Some(own) = state.jobs.get(&role)
+            {
+                pay::count_found(&self.ports, header, &own.key).await?;
+            }
             return Ok(event);
         }
         let span = self.observer.begin(Step::Gather);
@@ -227,6 +232,10 @@ impl Driver {
         match pay::reserve(&self.ports, header, &job).await? {
             Pay::Free => {}
             Pay::Refused(why) => return Ok(Event::OverBudget { attempt, why }),
+            Pay::Later => {
+                let wait_ms = header.settings.policy.backoff_ms(1, attempt.holder.0);
+                return Ok(Event::PutOff { attempt, wait_ms });
+            }
             Pay::Granted(granted) => {
                 let key = granted.key;
                 *purse = Some(granted);

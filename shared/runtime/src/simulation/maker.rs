@@ -79,6 +79,9 @@ impl SimulatedWork {
         let key = job.state.jobs[&role].key;
         let cost = PRICE;
         if job.candidates.is_empty() {
+            if !job.is_held().await {
+                return Outcome::Interrupted;
+            }
             self.pay(job, role).await;
             // The one window in which money can be lost: paid and not saved.
             self.process.under_fate(async {}).await;

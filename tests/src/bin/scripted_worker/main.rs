@@ -1,28 +1,25 @@
 //! A real worker process whose work is a script: it draws nothing, takes as long as it is
 //! told, pays if it is told to, and writes down every call. With `PACKSHOT_TEST_CRASH` it dies
-//! at a named point of the protocol, once.
+//! at named points of the protocol, at each once.
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `PACKSHOT_TEST_LOG` | file to which every step is appended: point, attempt, process |
 //! | `PACKSHOT_TEST_JOB_MS` | how long an image takes |
 //! | `PACKSHOT_TEST_COST` | what a candidate costs, in millionths of a dollar; 0 = nothing is bought |
-//! | `PACKSHOT_TEST_CRASH` | `point=marker file`: die there unless the marker file exists |
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
-
-mod points;
-mod script;
+//! | `PACKSHOT_TEST_CRASH` | `point=marker file,…`: die there unless the marker file exists |
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use packshot_tests::points::Points;
+use packshot_tests::script::Script;
 use packshot_worker::process::{self, Crew};
 
 fn main() -> ExitCode {
-    let points = Arc::new(points::Points::from_environment());
+    let points = Arc::new(Points::from_environment());
     process::main(None, env!("CARGO_PKG_VERSION"), move |_settings, ports| Crew {
-        ports: points::around(ports, &points),
-        work: Arc::new(script::Script::from_environment(points)),
+        ports: packshot_tests::around(ports, &points),
+        work: Arc::new(Script::from_environment(points)),
     })
 }

@@ -17,7 +17,9 @@ use packshot_runtime::work::{ClaimedJob, Outcome, Work};
 
 use crate::points::Points;
 
-pub(crate) struct Script {
+/// Work that draws nothing, takes its time and may cost something.
+#[derive(Debug)]
+pub struct Script {
     points: Arc<Points>,
     lasts: Duration,
     cost: MicroUsd,
@@ -28,9 +30,15 @@ fn number(name: &str) -> u64 {
 }
 
 impl Script {
-    pub(crate) fn from_environment(points: Arc<Points>) -> Self {
+    /// An image takes `lasts` and costs `cost`.
+    pub fn new(points: Arc<Points>, lasts: Duration, cost: MicroUsd) -> Self {
+        Self { points, lasts, cost }
+    }
+
+    /// As `PACKSHOT_TEST_JOB_MS` and `PACKSHOT_TEST_COST` say.
+    pub fn from_environment(points: Arc<Points>) -> Self {
         let lasts = Duration::from_millis(number("PACKSHOT_TEST_JOB_MS"));
-        Self { points, lasts, cost: MicroUsd(number("PACKSHOT_TEST_COST")) }
+        Self::new(points, lasts, MicroUsd(number("PACKSHOT_TEST_COST")))
     }
 
     async fn image(&self, job: &ClaimedJob, role: Role) -> Outcome {
@@ -44,22 +52,8 @@ impl Script {
                 return Outcome::Interrupted;
             }
         }
-        if self.cost > MicroUsd::ZERO && job.candidates.is_empty() {
-            // The call itself: whoever counts these lines counts what was paid.
-            self.points.reach("called", &name);
-            let candidate = SavedCandidate {
-                schema: RESULT_SCHEMA,
-                attempt: name.clone(),
-                cost: self.cost,
-                artefacts: Vec::new(),
-                source_type: String::new(),
-                notes: Vec::new(),
-                maker_data: BTreeMap::new(),
-            };
-            if let Err(error) = job.save_candidate(1, &candidate).await {
-                return Outcome::Transient { why: error.to_string(), retry_after_ms: None };
-            }
-            self.points.reach("saved", &name);
+        if let Some(ended) = self.pay(job, &name).await {
+            return ended;
         }
         let bytes = Bytes::from(format!("image of {key}"));
         let image = Blob { digest: Digest::of(&bytes), extension: "png".into() };
@@ -67,7 +61,6 @@ impl Script {
             return Outcome::Transient { why: error.to_string(), retry_after_ms: None };
         }
         self.points.reach("blob", &name);
-        let paid: MicroUsd = if self.cost > MicroUsd::ZERO { self.cost } else { MicroUsd::ZERO };
         Outcome::Job(Box::new(JobResult {
             schema: RESULT_SCHEMA,
             key,
@@ -86,7 +79,7 @@ impl Script {
             }],
             review: None,
             findings: Vec::new(),
-            cost: paid,
+            cost: self.cost,
             candidates: 1,
             edits: 0,
             attempts: job.attempt.number,
@@ -97,7 +90,35 @@ impl Script {
         }))
     }
 
-    fn set(job: &ClaimedJob) -> Outcome {
+    /// Buys a candidate where one is missing; `Some`: the attempt is over.
+    async fn pay(&self, job: &ClaimedJob, name: &str) -> Option<Outcome> {
+        if self.cost == MicroUsd::ZERO || !job.candidates.is_empty() {
+            return None;
+        }
+        if !job.is_held().await {
+            self.points.reach("interrupted", name);
+            return Some(Outcome::Interrupted);
+        }
+        // The call itself: whoever counts these lines counts what was paid.
+        self.points.reach("called", name);
+        let candidate = SavedCandidate {
+            schema: RESULT_SCHEMA,
+            attempt: name.to_owned(),
+            cost: self.cost,
+            artefacts: Vec::new(),
+            source_type: String::new(),
+            notes: Vec::new(),
+            maker_data: BTreeMap::new(),
+        };
+        if let Err(error) = job.save_candidate(1, &candidate).await {
+            return Some(Outcome::Transient { why: error.to_string(), retry_after_ms: None });
+        }
+        self.points.reach("saved", name);
+        None
+    }
+
+    fn set(&self, job: &ClaimedJob) -> Outcome {
+        self.points.reach("set-claimed", &job.name());
         let accepted = job.state.jobs.iter().filter(|(role, _)| job.is_accepted(**role));
         let members = accepted.map(|(role, own)| SetMember { role: *role, key: own.key }).collect();
         Outcome::Set(Box::new(SetResult {
@@ -121,7 +142,7 @@ impl Work for Script {
     async fn work(&self, job: &ClaimedJob) -> Outcome {
         match job.target() {
             Target::Role(role) => self.image(job, role).await,
-            Target::Set => Self::set(job),
+            Target::Set => self.set(job),
         }
     }
 }
