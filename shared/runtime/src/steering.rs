@@ -318,8 +318,8 @@ async fn work_without_a_price_is_not_held_up_by_a_cap() {
     plant.stop.cancel();
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_paid_answer_of_a_dead_worker_is_used_and_counted_once() {
+/// A worker that dies right after it paid, and with it perhaps what the ledger knew last.
+async fn outlived_by_its_answer(ledger_falls_back: bool) {
     let plant = Plant::new(Slow { cost: 40, dies: AtomicU64::new(1), ..Slow::default() });
     let batch = plant.submit(priced(40, None), 1).await;
     plant.start(30, 1);
@@ -327,6 +327,9 @@ async fn a_paid_answer_of_a_dead_worker_is_used_and_counted_once() {
     // The worker that paid never comes back; here it does not even renew its lease, because
     // another process would have died with it.
     plant.stop.cancel();
+    if ledger_falls_back {
+        plant.ports.ledger.forget_books(&batch).await.unwrap();
+    }
     let next = Plant {
         ports: plant.ports.clone(),
         coordinator: plant.coordinator.clone(),
@@ -357,6 +360,16 @@ async fn a_paid_answer_of_a_dead_worker_is_used_and_counted_once() {
     .await;
     assert_eq!(next.coordinator.tally(&batch).await.unwrap().cost(), MicroUsd(40));
     next.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paid_answer_of_a_dead_worker_is_used_and_counted_once() {
+    outlived_by_its_answer(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_finds_an_answer_counts_it_where_the_ledger_fell_back() {
+    outlived_by_its_answer(true).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use packshot_pipeline::change::{Change, Slot};
 use packshot_pipeline::ids::{BatchId, Sku};
+use packshot_pipeline::manifest::Batch;
 use packshot_pipeline::policy::Policy;
 use packshot_pipeline::pool::Pool;
-use packshot_pipeline::state::Event;
+use packshot_pipeline::state::{Event, Target};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -100,7 +101,7 @@ impl Sweeper {
         let batch = &control.batch;
         let Some(header) = self.ports.store().batch(batch).await? else { return Ok(()) };
         let policy = &header.settings.policy;
-        swept.leases_lost += self.leases(batch, policy).await?;
+        swept.leases_lost += self.leases(&header).await?;
         swept.sent_again += self.silent(batch).await?;
         if control.running == Running::Cancelled && self.has_open(batch).await? {
             swept.cancelled += self.cancel(control, policy).await?;
@@ -111,7 +112,8 @@ impl Sweeper {
         Ok(())
     }
 
-    async fn leases(&self, batch: &BatchId, policy: &Policy) -> Result<u64, PortError> {
+    async fn leases(&self, header: &Batch) -> Result<u64, PortError> {
+        let (batch, policy) = (&header.batch, &header.settings.policy);
         let slots = self.ports.coordinator.expired(batch, self.ports.clock.now_ms(), PAGE).await?;
         let mut lost = 0;
         for slot in slots {
@@ -130,6 +132,12 @@ impl Sweeper {
             // The lease may have been renewed since; then the document must say so.
             if lease.until_ms > self.ports.clock.now_ms() {
                 continue;
+            }
+            if let (Some(_), Target::Role(role)) = (&done, slot.target)
+                && let Some(own) = loaded.state.jobs.get(&role)
+            {
+                // A ledger that fell back knows neither what was paid nor what was put aside.
+                pay::count_found(&self.ports, header, &own.key).await?;
             }
             let event = done.unwrap_or(Event::LeaseLost { attempt: lease.attempt });
             tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, &slot.sku, &event).await?;

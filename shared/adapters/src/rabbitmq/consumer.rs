@@ -29,6 +29,30 @@ use super::topology::{self, Names, Use};
 /// says so while the queue's leader changes.
 const NO_CONSUMER_MAX: u32 = 3;
 
+/// Looks in a row at which messages wait, somebody asks for them and none comes, before the
+/// subscription is taken for deaf. A queue that was deleted and declared again can keep a
+/// consumer of the old one, deliver to it, and have every delivery dropped on the way by the
+/// server itself (seen with RabbitMQ 3.10).
+const DEAF_MAX: u32 = 2;
+
+/// Whether deliveries come while there are some.
+#[derive(Debug, Default)]
+struct Hearing {
+    received: Option<u64>,
+    in_vain: u32,
+}
+
+impl Hearing {
+    /// Looks once: `waiting` messages are in the queue, `received` came so far (`None` while
+    /// nobody asks). Returns whether the consumer is deaf.
+    fn look(&mut self, waiting: u32, received: Option<u64>) -> bool {
+        let in_vain = waiting > 0 && received.is_some() && received == self.received;
+        self.in_vain = if in_vain { self.in_vain + 1 } else { 0 };
+        self.received = received;
+        self.in_vain >= DEAF_MAX
+    }
+}
+
 /// What a consumer is made of.
 pub(super) struct Parts {
     pub(super) settings: Arc<RabbitSettings>,
@@ -85,7 +109,7 @@ impl RabbitConsumer {
     }
 
     fn delivery(&self, received: message::Delivery) -> Delivery {
-        self.record.seen_now();
+        self.record.received_one();
         let headers = from_table(received.properties.headers().as_ref());
         let body = bytes::Bytes::from(received.data);
         let original = Original {
@@ -104,11 +128,13 @@ impl Consumer for RabbitConsumer {
     async fn next(&mut self) -> Result<Delivery, BrokerError> {
         let over = |reason: String| plain(BrokerFault::Unavailable, format!("consuming stopped: {reason}"));
         let Some(stream) = self.stream.as_mut() else { return Err(over("it was ended".to_owned())) };
+        let asking = self.record.asking();
         let received = tokio::select! {
             biased;
             reason = self.record.ended() => return Err(over(reason)),
             received = stream.next() => received,
         };
+        drop(asking);
         match received {
             Some(Ok(received)) => Ok(self.delivery(received)),
             Some(Err(error)) => {
@@ -170,18 +196,23 @@ impl Watch {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut state = self.link.watch();
         let mut without_consumer = 0;
+        let mut hearing = Hearing::default();
         loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                changed = state.changed() => if changed.is_err() { return },
+            let in_turn = tokio::select! {
+                _ = tick.tick() => true,
+                changed = state.changed() => if changed.is_err() { return } else { false },
                 _ = self.over.changed() => return,
-            }
+            };
             let Some(record) = self.record.upgrade() else { return };
             let passive = QueueDeclareOptions::default().passive();
             let asking = self.channel.queue_declare(self.queue.clone(), passive, FieldTable::default());
             match tokio::time::timeout(limit, asking).await {
                 Ok(Ok(queue)) if queue.consumer_count() > 0 => {
                     without_consumer = 0;
+                    if in_turn && hearing.look(queue.message_count(), record.received_so_far()) {
+                        record.end("messages wait in the queue and none is delivered");
+                        return;
+                    }
                     record.seen_now();
                 }
                 Ok(Ok(_)) => {
@@ -202,5 +233,25 @@ impl Watch {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_is_deaf_when_messages_wait_and_none_comes() {
+        let check = |looks: &[(u32, Option<u64>)], expected: bool| {
+            let mut hearing = Hearing::default();
+            let deaf = looks.iter().map(|(waiting, received)| hearing.look(*waiting, *received)).last();
+            assert_eq!(deaf, Some(expected), "{looks:?}");
+        };
+        check(&[(9, Some(5)), (9, Some(5)), (9, Some(5))], true);
+        check(&[(9, Some(5)), (9, Some(5))], false);
+        check(&[(9, Some(5)), (9, Some(6)), (9, Some(6))], false);
+        check(&[(0, Some(5)), (0, Some(5)), (0, Some(5))], false);
+        check(&[(9, None), (9, None), (9, None)], false);
+        check(&[(9, Some(5)), (9, None), (9, Some(5))], false);
     }
 }

@@ -2,6 +2,7 @@
 //! connected, and whether each consumer is really consuming.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -145,10 +146,40 @@ pub(super) struct ConsumerRecord {
     pool: Pool,
     tag: String,
     seen: Mutex<Instant>,
+    /// Deliveries so far.
+    received: AtomicU64,
+    /// Whether somebody waits for the next one.
+    asked: AtomicBool,
     over: watch::Sender<Option<String>>,
 }
 
+/// Somebody waits for a delivery as long as this is there.
+pub(super) struct Asking<'a>(&'a AtomicBool);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 impl ConsumerRecord {
+    /// Says that somebody waits for the next delivery.
+    pub(super) fn asking(&self) -> Asking<'_> {
+        self.asked.store(true, Ordering::Relaxed);
+        Asking(&self.asked)
+    }
+
+    /// A delivery came.
+    pub(super) fn received_one(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
+        self.seen_now();
+    }
+
+    /// How many deliveries came, while somebody waits for the next one.
+    pub(super) fn received_so_far(&self) -> Option<u64> {
+        self.asked.load(Ordering::Relaxed).then(|| self.received.load(Ordering::Relaxed))
+    }
+
     pub(super) fn seen_now(&self) {
         *lock(&self.seen) = Instant::now();
     }
@@ -193,6 +224,8 @@ impl Health {
             pool,
             tag: tag.to_owned(),
             seen: Mutex::new(Instant::now()),
+            received: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
             over: watch::Sender::new(None),
         });
         let mut consumers = lock(&self.consumers);
