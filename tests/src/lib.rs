@@ -1,7 +1,13 @@
 //! What the tests' programs and suites share: scripted work, the named points of the protocol
 //! at which a process may die, and what an undisturbed run of the same batch gives.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "test code"
+)]
 
 pub mod points;
 pub mod script;
