@@ -28,6 +28,11 @@ const COST: &str = "40000";
 /// What is made unless a test says otherwise: one image, one that waits for it, and the set.
 const ROLES: &str = "main,detail";
 
+/// Whether the tests that take minutes on a busy machine are wanted: `deploy/test --slow`.
+fn slow_is_wanted() -> bool {
+    std::env::var_os("PACKSHOT_SLOW").is_some()
+}
+
 /// A cluster of scripted work, the processes that run on it, and those that were killed.
 struct Scene {
     workers: Vec<Process>,

@@ -55,11 +55,17 @@ async fn bears(server: &str, port: u16, setting: &str, url: impl Fn(SocketAddr) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_network_to_rabbitmq_may_be_disturbed() {
+    if !super::slow_is_wanted() {
+        return;
+    }
     let url = |address| format!("amqp://guest:guest@{address}/%2f");
     bears("rabbitmq", 5672, "RABBITMQ__URL", url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_network_to_redis_may_be_disturbed() {
+    if !super::slow_is_wanted() {
+        return;
+    }
     bears("redis", 6379, "REDIS__URL", |address| format!("redis://{address}")).await;
 }

@@ -31,6 +31,9 @@ async fn bears(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_broker_may_be_disturbed() {
+    if !super::slow_is_wanted() {
+        return;
+    }
     let mut server = private().await;
     let cluster = Cluster::on(Shop::new(&[]), &server.url(), REDIS);
     let prefix = cluster.prefix().to_owned();
