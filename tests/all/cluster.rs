@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use packshot_pipeline::pool::Pool;
+use packshot_runtime::ports::Ports;
+use packshot_worker::system::SystemSettings;
 
 use crate::shop::{Shop, packshot};
 
 /// The longest that anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// The servers of this machine.
-const RABBITMQ: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
-const REDIS: &str = "redis://127.0.0.1:6379";
+pub(crate) const RABBITMQ: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
+pub(crate) const REDIS: &str = "redis://127.0.0.1:6379";
 
 /// Processes with settings of their own.
 pub(crate) struct Cluster {
@@ -90,6 +92,11 @@ impl Cluster {
         self.settings.insert(format!("worker PACKSHOT_TEST_{name}"), value.to_owned());
     }
 
+    /// Sets a variable of workers under its whole name.
+    pub(crate) fn set_worker_variable(&mut self, name: &str, value: &str) {
+        self.settings.insert(format!("worker {name}"), value.to_owned());
+    }
+
     fn environment(&self, who: &str) -> BTreeMap<&str, &str> {
         let of = |name: &'_ String| match name.split_once(' ') {
             None => true,
@@ -157,10 +164,35 @@ impl Cluster {
 
     /// Starts a worker whose work is a script.
     pub(crate) fn scripted_worker(&self) -> Process {
-        self.start(&packshot().with_file_name("scripted_worker"), &[], "worker")
+        self.scripted_worker_with(&[])
+    }
+
+    /// The same, with settings of its own (`SECTION__FIELD`) over those of the cluster.
+    pub(crate) fn scripted_worker_with(&self, settings: &[(&str, &str)]) -> Process {
+        self.start_with(&packshot().with_file_name("scripted_worker"), &[], "worker", settings)
+    }
+
+    /// Everything opened in this process.
+    pub(crate) async fn ports(&self) -> Ports {
+        let mut settings = SystemSettings::standard();
+        settings.rabbitmq.url = self.rabbitmq.as_str().into();
+        settings.rabbitmq.prefix.clone_from(&self.prefix);
+        settings.redis.url = self.redis.as_str().into();
+        settings.redis.prefix.clone_from(&self.prefix);
+        settings.objects.directory = self.shop.path("objects").display().to_string();
+        packshot_worker::system::connect(&settings).await.unwrap().ports
+    }
+
+    /// The name of a pool's queue.
+    pub(crate) fn queue(&self, pool: &str) -> String {
+        format!("{}.jobs.{pool}", self.prefix)
     }
 
     fn start(&self, binary: &Path, arguments: &[&str], who: &str) -> Process {
+        self.start_with(binary, arguments, who, &[])
+    }
+
+    fn start_with(&self, binary: &Path, arguments: &[&str], who: &str, own: &[(&str, &str)]) -> Process {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let log = self.shop.path(&format!("{who}-{number}.log"));
@@ -169,6 +201,7 @@ impl Cluster {
             .args(arguments)
             .current_dir(self.shop.path("."))
             .envs(self.environment(who))
+            .envs(own.iter().map(|(name, value)| (format!("PACKSHOT__{name}"), value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
@@ -243,6 +276,11 @@ impl Process {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status().unwrap();
         assert!(sent.success(), "kill -{name}");
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().unwrap().try_wait().unwrap()
     }
 
     /// Kills it as `kill -9` does.

@@ -4,6 +4,10 @@
 
 mod cluster;
 mod distributed;
+mod drain;
+#[path = "../src/bin/system_bench/fill.rs"]
+#[allow(dead_code, reason = "shared with the bench, which uses all of it")]
+mod fill;
 mod health;
 mod proxy;
 mod rabbitmq;
@@ -11,6 +15,7 @@ mod redis;
 mod run;
 mod s3;
 mod samples;
+mod scaling;
 mod servers;
 mod shop;
 mod sizing;
