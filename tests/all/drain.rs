@@ -17,14 +17,14 @@ use crate::cluster::{Cluster, PATIENCE, until};
 use crate::fill;
 use crate::shop::Shop;
 
-/// Ready messages and consumers of a queue.
-async fn look(queue: &str) -> (u32, u32) {
+/// Ready messages of a queue.
+async fn look(queue: &str) -> u32 {
     let properties = lapin::ConnectionProperties::default();
     let connection = lapin::Connection::connect(crate::cluster::RABBITMQ, properties).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let passive = QueueDeclareOptions::default().passive();
     let found = channel.queue_declare(queue.into(), passive, Default::default()).await.unwrap();
-    let seen = (found.message_count(), found.consumer_count());
+    let seen = found.message_count();
     connection.close(200, "done".into()).await.unwrap();
     seen
 }
@@ -46,9 +46,10 @@ async fn until_settled(ports: &Ports, header: &Batch) {
 async fn a_worker_that_leaves_cancels_first_and_flushes_last() {
     let collector = MockServer::builder().protocol(Protocol::Grpc).start().await.unwrap();
     let mut cluster = Cluster::new(Shop::empty());
-    cluster.set_script("JOB_MS", "6000");
+    cluster.set_script("JOB_MS", "10000");
     cluster.set_script("LOG", "steps");
-    cluster.set_worker("POOLS__STUDIO", "3");
+    // One place stays free, so that only a cancelled consumer keeps it from filling.
+    cluster.set_worker("POOLS__STUDIO", "4");
     cluster.set_worker("STOP__DRAIN_S", "60");
     cluster.set_worker_variable("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", collector.addr()));
     cluster.set_worker_variable("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
@@ -56,7 +57,9 @@ async fn a_worker_that_leaves_cancels_first_and_flushes_last() {
     cluster.set_worker_variable("OTEL_BSP_SCHEDULE_DELAY", "600000");
     let ports = cluster.ports().await;
     let header = sample::batch("leaves", Policy::STANDARD);
-    let header = fill::batch(&ports, header, 7, &[Role::Main]).await.unwrap();
+    let header = fill::batch(&ports, header, 3, &[Role::Main]).await.unwrap();
+    let later = sample::batch("later", Policy::STANDARD);
+    let later = fill::batch(&ports, later, 4, &[Role::Main]).await.unwrap();
     fill::resume(&ports, &header).await.unwrap();
     let _scheduler = cluster.serve();
     let mut worker = cluster.scripted_worker();
@@ -64,8 +67,12 @@ async fn a_worker_that_leaves_cancels_first_and_flushes_last() {
     let queue = cluster.queue("studio");
     let begun = Instant::now();
     worker.signal("TERM");
-    while look(&queue).await.1 > 0 {
-        assert!(begun.elapsed() < PATIENCE, "the consumer is not cancelled");
+    until("the drain", || worker.log().contains("stopping"));
+    fill::resume(&ports, &later).await.unwrap();
+    // The server counts a cancelled consumer of a quorum queue until its last message is
+    // acknowledged, so what is looked at is that it gets no more.
+    while look(&queue).await < 4 {
+        assert!(begun.elapsed() < PATIENCE, "the messages are not in the queue");
     }
     assert!(cluster.reached("steps", "acking").is_empty(), "it is cancelled while the work goes on");
     assert_eq!(worker.wait().code(), Some(0), "{}", worker.log());
@@ -80,12 +87,13 @@ async fn a_worker_that_leaves_cancels_first_and_flushes_last() {
         names.filter(|name| name.starts_with("process ")).count()
     });
     assert!(spans.await >= 3, "the spans of its last jobs were flushed");
-    assert_eq!(look(&queue).await, (4, 0), "the others were not taken");
+    assert_eq!(look(&queue).await, 4, "the others were not taken");
 
     cluster.set_script("JOB_MS", "0");
     let _other = cluster.scripted_worker();
-    until_settled(&ports, &header).await;
-    assert!(cluster.reached("steps", "redelivered").is_empty(), "nothing was delivered twice");
+    until_settled(&ports, &later).await;
+    let images = cluster.reached("steps", "claimed").iter().filter(|line| !line.contains("/set/")).count();
+    assert_eq!(images, 7, "nothing was begun twice");
 }
 
 /// The window that the protocol names: the call is made, and its answer is not saved yet.
