@@ -98,6 +98,18 @@ impl Theatre {
         self.ports.coordinator.tally(&header.batch).await.unwrap().settled()
     }
 
+    /// Whether every set is made; those of the last images are, a moment after the last worker
+    /// of the pool has gone.
+    async fn all_settled(&self, flood: &Batch, trickle: &[Batch]) -> bool {
+        for header in [flood].into_iter().chain(trickle) {
+            let tally = self.ports.coordinator.tally(&header.batch).await.unwrap();
+            if tally.settled() < tally.skus() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// From none to many to none.
     async fn play(self) -> Played {
         let flood = self.fill("flood", self.play.flood).await;
@@ -130,7 +142,7 @@ impl Theatre {
                 fill::resume(&self.ports, header).await.unwrap();
                 next += 1;
             }
-            if next == times && fleet.is_gone() {
+            if next == times && fleet.is_gone() && self.all_settled(&flood, &trickle).await {
                 break;
             }
             assert!(begun.elapsed() < PATIENCE * 3, "the queue does not drain: {drained_s:?}, {next}");
