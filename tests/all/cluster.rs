@@ -16,6 +16,8 @@ use packshot_adapters::s3::{S3Objects, S3Settings};
 use packshot_pipeline::pool::Pool;
 use packshot_runtime::clock::MonotonicClock;
 use packshot_runtime::port::Objects;
+use packshot_runtime::ports::Ports;
+use packshot_worker::system::SystemSettings;
 
 use crate::servers::s3::S3Server;
 use crate::shop::{Shop, packshot};
@@ -23,8 +25,8 @@ use crate::shop::{Shop, packshot};
 /// The longest that anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// The servers of this machine.
-const RABBITMQ: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
-const REDIS: &str = "redis://127.0.0.1:6379";
+pub(crate) const RABBITMQ: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
+pub(crate) const REDIS: &str = "redis://127.0.0.1:6379";
 
 /// Processes with settings of their own.
 pub(crate) struct Cluster {
@@ -222,10 +224,35 @@ impl Cluster {
 
     /// Starts a worker whose work is a script.
     pub(crate) fn scripted_worker(&self) -> Process {
-        self.start(&packshot().with_file_name("scripted_worker"), &[], "worker")
+        self.scripted_worker_with(&[])
+    }
+
+    /// The same, with settings of its own (`SECTION__FIELD`) over those of the cluster.
+    pub(crate) fn scripted_worker_with(&self, settings: &[(&str, &str)]) -> Process {
+        self.start_with(&packshot().with_file_name("scripted_worker"), &[], "worker", settings)
+    }
+
+    /// Everything opened in this process.
+    pub(crate) async fn ports(&self) -> Ports {
+        let mut settings = SystemSettings::standard();
+        settings.rabbitmq.url = self.rabbitmq.as_str().into();
+        settings.rabbitmq.prefix.clone_from(&self.prefix);
+        settings.redis.url = self.redis.as_str().into();
+        settings.redis.prefix.clone_from(&self.prefix);
+        settings.objects.directory = self.shop.path("objects").display().to_string();
+        packshot_worker::system::connect(&settings).await.unwrap().ports
+    }
+
+    /// The name of a pool's queue.
+    pub(crate) fn queue(&self, pool: &str) -> String {
+        format!("{}.jobs.{pool}", self.prefix)
     }
 
     fn start(&self, binary: &Path, arguments: &[&str], who: &str) -> Process {
+        self.start_with(binary, arguments, who, &[])
+    }
+
+    fn start_with(&self, binary: &Path, arguments: &[&str], who: &str, own: &[(&str, &str)]) -> Process {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let log = self.shop.path(&format!("{who}-{number}.log"));
@@ -234,6 +261,7 @@ impl Cluster {
             .args(arguments)
             .current_dir(self.shop.path("."))
             .envs(self.environment(who))
+            .envs(own.iter().map(|(name, value)| (format!("PACKSHOT__{name}"), value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
@@ -308,6 +336,11 @@ impl Process {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status().unwrap();
         assert!(sent.success(), "kill -{name}");
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().unwrap().try_wait().unwrap()
     }
 
     /// Kills it as `kill -9` does.

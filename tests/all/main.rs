@@ -4,7 +4,11 @@
 
 mod cluster;
 mod distributed;
+mod drain;
 mod faults;
+#[path = "../src/bin/system_bench/fill.rs"]
+#[allow(dead_code, reason = "shared with the bench, which uses all of it")]
+mod fill;
 mod health;
 mod proxy;
 mod rabbitmq;
@@ -12,6 +16,7 @@ mod redis;
 mod run;
 mod s3;
 mod samples;
+mod scaling;
 mod servers;
 mod shop;
 mod sizing;

@@ -29,6 +29,11 @@ impl Shop {
         shop
     }
 
+    /// A folder with nothing in it, for work that needs no catalog.
+    pub(crate) fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
     /// A shop with the sample's rows of these SKUs.
     pub(crate) fn with_skus(skus: &[&str]) -> Self {
         let text = std::fs::read_to_string(sample().join("catalog.csv")).unwrap();

@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use packshot_pipeline::budget::MicroUsd;
 use packshot_pipeline::ids::Digest;
+use packshot_pipeline::job_key::JobKey;
 use packshot_pipeline::result::{
     Artefact, Blob, JobResult, JobStatus, RESULT_SCHEMA, SavedCandidate, SetMember, SetResult,
 };
 use packshot_pipeline::role::Role;
 use packshot_pipeline::state::Target;
+use packshot_runtime::port::ObjectsError;
 use packshot_runtime::work::{ClaimedJob, Outcome, Work};
 
 use crate::points::Points;
@@ -21,8 +23,11 @@ use crate::points::Points;
 #[derive(Debug)]
 pub struct Script {
     points: Arc<Points>,
-    lasts: Duration,
+    /// One of them is taken, by the job's key.
+    lasts: Vec<Duration>,
     cost: MicroUsd,
+    /// Whether an image has bytes.
+    drawn: bool,
 }
 
 fn number(name: &str) -> u64 {
@@ -32,13 +37,21 @@ fn number(name: &str) -> u64 {
 impl Script {
     /// An image takes `lasts` and costs `cost`.
     pub fn new(points: Arc<Points>, lasts: Duration, cost: MicroUsd) -> Self {
-        Self { points, lasts, cost }
+        Self { points, lasts: vec![lasts], cost, drawn: true }
     }
 
-    /// As `PACKSHOT_TEST_JOB_MS` and `PACKSHOT_TEST_COST` say.
+    /// As the variables of the environment say.
     pub fn from_environment(points: Arc<Points>) -> Self {
-        let lasts = Duration::from_millis(number("PACKSHOT_TEST_JOB_MS"));
-        Self::new(points, lasts, MicroUsd(number("PACKSHOT_TEST_COST")))
+        let lasts = std::env::var("PACKSHOT_TEST_JOB_MS").unwrap_or_else(|_| "0".to_owned());
+        let lasts = lasts.split(',').map(|ms| Duration::from_secs_f64(ms.parse::<f64>().unwrap() / 1_000.0));
+        let lasts = lasts.collect();
+        let drawn = std::env::var("PACKSHOT_TEST_IMAGES").map_or(true, |text| text != "0");
+        Self { points, lasts, cost: MicroUsd(number("PACKSHOT_TEST_COST")), drawn }
+    }
+
+    fn lasts(&self, key: &JobKey) -> Duration {
+        let digits = u64::from_str_radix(&key.to_string()[..8], 16).unwrap();
+        self.lasts[(digits % self.lasts.len() as u64) as usize]
     }
 
     async fn image(&self, job: &ClaimedJob, role: Role) -> Outcome {
@@ -46,7 +59,7 @@ impl Script {
         let name = job.name();
         self.points.reach("claimed", &name);
         tokio::select! {
-            () = tokio::time::sleep(self.lasts) => {}
+            () = tokio::time::sleep(self.lasts(&key)) => {}
             () = job.stop.cancelled() => {
                 self.points.reach("interrupted", &name);
                 return Outcome::Interrupted;
@@ -55,11 +68,10 @@ impl Script {
         if let Some(ended) = self.pay(job, &name).await {
             return ended;
         }
-        let bytes = Bytes::from(format!("image of {key}"));
-        let image = Blob { digest: Digest::of(&bytes), extension: "png".into() };
-        if let Err(error) = job.objects.put(&image.object_key(), bytes).await {
-            return Outcome::Transient { why: error.to_string(), retry_after_ms: None };
-        }
+        let artefacts = match self.artefacts(job, &key).await {
+            Ok(artefacts) => artefacts,
+            Err(error) => return Outcome::Transient { why: error.to_string(), retry_after_ms: None },
+        };
         self.points.reach("blob", &name);
         Outcome::Job(Box::new(JobResult {
             schema: RESULT_SCHEMA,
@@ -68,15 +80,7 @@ impl Script {
             sku: job.state.sku.clone(),
             role,
             status: JobStatus::Accepted,
-            artefacts: vec![Artefact {
-                frame: String::new(),
-                image,
-                mask: None,
-                heatmap: None,
-                width: 1,
-                height: 1,
-                scale_factor: 1.0,
-            }],
+            artefacts,
             review: None,
             findings: Vec::new(),
             cost: self.cost,
@@ -115,6 +119,18 @@ impl Script {
         }
         self.points.reach("saved", name);
         None
+    }
+
+    /// What was made: the text of the job key as an image, or nothing.
+    async fn artefacts(&self, job: &ClaimedJob, key: &JobKey) -> Result<Vec<Artefact>, ObjectsError> {
+        if !self.drawn {
+            return Ok(Vec::new());
+        }
+        let bytes = Bytes::from(format!("image of {key}"));
+        let image = Blob { digest: Digest::of(&bytes), extension: "png".into() };
+        job.objects.put(&image.object_key(), bytes).await?;
+        let frame = String::new();
+        Ok(vec![Artefact { frame, image, mask: None, heatmap: None, width: 1, height: 1, scale_factor: 1.0 }])
     }
 
     fn set(&self, job: &ClaimedJob) -> Outcome {

@@ -213,6 +213,9 @@ impl Consumer for WatchedConsumer {
     async fn next(&mut self) -> Result<Delivery, BrokerError> {
         let mut delivery = self.inner.next().await?;
         let about = Message::parse(&delivery.body).map_or_else(|_| "unreadable".to_owned(), |m| m.id());
+        if delivery.redelivered {
+            self.points.reach("redelivered", &about);
+        }
         let points = Arc::clone(&self.points);
         delivery.receipt = Box::new(WatchedReceipt { inner: delivery.receipt, points, about });
         Ok(delivery)

@@ -14,8 +14,8 @@ use crate::port::{Acked, Broker, BrokerError, Delivery, Message, Receipt, Step};
 
 /// The wait before a broken subscription is made anew, in milliseconds; doubles.
 const AGAIN_MS_MIN: u64 = 250;
-/// The longest such wait, in milliseconds.
-const AGAIN_MS_MAX: u64 = 15_000;
+/// The longest such wait, in milliseconds: a server that is back is found within it.
+const AGAIN_MS_MAX: u64 = 5_000;
 
 /// How a worker stops: softly first, hard at a deadline.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,6 @@
 
 mod disturbed;
 mod faults;
-mod figures;
 mod shared;
 mod special;
 

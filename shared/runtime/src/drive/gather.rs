@@ -9,6 +9,7 @@ use packshot_pipeline::state::{Attempt, JobState, SkuState, Target};
 use tokio_util::sync::CancellationToken;
 
 use super::Driver;
+use crate::port::ObjectsError;
 use crate::submit::PortError;
 use crate::work::{ClaimedJob, Hold};
 
@@ -22,10 +23,10 @@ impl Driver {
         stop: &CancellationToken,
     ) -> Result<Option<ClaimedJob>, PortError> {
         let store = self.store();
-        let Some(entry) = store.entry(&state.batch, &state.sku).await? else { return Ok(None) };
+        let Some(entry) = self.entry(&state.batch, &state.sku).await? else { return Ok(None) };
         let mut job = ClaimedJob {
             batch: Arc::clone(header),
-            entry: Arc::new(entry),
+            entry,
             attempt,
             results: BTreeMap::new(),
             decisions: BTreeMap::new(),
@@ -47,16 +48,14 @@ impl Driver {
                 }
             }
             Target::Set => {
-                let jobs: Vec<(Role, packshot_pipeline::job_key::JobKey)> = job
-                    .state
-                    .jobs
-                    .iter()
-                    .filter(|(_, job)| may_have_result(&job.state))
-                    .map(|(role, job)| (*role, job.key))
-                    .collect();
-                for (role, key) in jobs {
-                    self.add_result(&mut job, role).await?;
-                    let decisions = store.decisions(&key).await?;
+                let jobs = job.state.jobs.iter().filter(|(_, job)| may_have_result(&job.state));
+                // Each is a request or two of its own, so they are made at the same time.
+                let read = futures::future::try_join_all(jobs.map(|(role, job)| async move {
+                    let result = store.result(&job.key).await?;
+                    Ok::<_, ObjectsError>((*role, result, store.decisions(&job.key).await?))
+                }));
+                for (role, result, decisions) in read.await? {
+                    job.results.extend(result.map(|result| (role, result)));
                     if !decisions.is_empty() {
                         job.decisions.insert(role, decisions);
                     }

@@ -3,6 +3,7 @@
 
 mod commit;
 pub(crate) use commit::committed;
+mod entries;
 mod gather;
 mod wishes;
 
@@ -57,6 +58,7 @@ pub struct Driver {
     chance: Mutex<StdRng>,
     headers: Mutex<BTreeMap<BatchId, Arc<Batch>>>,
     wishes: wishes::Wishes,
+    entries: entries::Entries,
 }
 
 impl Driver {
@@ -64,8 +66,8 @@ impl Driver {
     pub fn new(ports: Ports, work: Arc<dyn Work>, seed: u64) -> Self {
         let chance = Mutex::new(StdRng::seed_from_u64(seed));
         let observer = Arc::new(Unobserved);
-        let wishes = wishes::Wishes::default();
-        Self { ports, work, observer, chance, headers: Mutex::default(), wishes }
+        let (wishes, entries) = (wishes::Wishes::default(), entries::Entries::default());
+        Self { ports, work, observer, chance, headers: Mutex::default(), wishes, entries }
     }
 
     /// The same, looked at by `observer`.

@@ -35,7 +35,13 @@ impl Driver {
         header: &Batch,
         message: &Message,
     ) -> Result<Option<&'static str>, CoordinatorError> {
-        match self.wish(&message.batch).await {
+        let mut wish = self.wish(&message.batch, BELIEVED_MS).await;
+        if wish == Running::Paused {
+            // Not believed without a look: after a resume, a message that is given back before
+            // the dispatcher has noted that it was sent would be taken for waiting in the queue.
+            wish = self.wish(&message.batch, 0).await;
+        }
+        match wish {
             Running::Yes => Ok(None),
             Running::Paused => {
                 let loaded = self.ports.coordinator.load(&message.batch, &message.sku).await?;
@@ -57,12 +63,13 @@ impl Driver {
         }
     }
 
-    async fn wish(&self, batch: &BatchId) -> Running {
+    /// What is wanted of `batch`, as seen at most so many milliseconds ago.
+    async fn wish(&self, batch: &BatchId, believed_ms: u64) -> Running {
         let now_ms = self.ports.clock.now_ms();
         let seen = || self.wishes.0.lock().unwrap_or_else(PoisonError::into_inner);
         let due = {
             let mut seen = seen();
-            let due = seen.at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= BELIEVED_MS);
+            let due = seen.at_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) >= believed_ms);
             // One asks, the others go by what was seen before.
             seen.at_ms = if due { Some(now_ms) } else { seen.at_ms };
             due

@@ -5,7 +5,8 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `PACKSHOT_TEST_LOG` | file to which every step is appended: point, attempt, process |
-//! | `PACKSHOT_TEST_JOB_MS` | how long an image takes |
+//! | `PACKSHOT_TEST_JOB_MS` | how long an image takes; of several numbers (`500,2000`) the job's key chooses |
+//! | `PACKSHOT_TEST_IMAGES` | 0: an image leaves no bytes in the object store |
 //! | `PACKSHOT_TEST_COST` | what a candidate costs, in millionths of a dollar; 0 = nothing is bought |
 //! | `PACKSHOT_TEST_CRASH` | `point=marker file,…`: die there unless the marker file exists |
 
@@ -15,6 +16,9 @@ use std::sync::Arc;
 use packshot_tests::points::Points;
 use packshot_tests::script::Script;
 use packshot_worker::process::{self, Crew};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let points = Arc::new(Points::from_environment());
