@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 use mock_collector::{MockServer, Protocol};
 use packshot_pipeline::budget::MicroUsd;
 use packshot_pipeline::manifest::Batch;
@@ -23,7 +24,7 @@ async fn look(queue: &str) -> u32 {
     let connection = lapin::Connection::connect(crate::cluster::RABBITMQ, properties).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let passive = QueueDeclareOptions::default().passive();
-    let found = channel.queue_declare(queue.into(), passive, Default::default()).await.unwrap();
+    let found = channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap();
     let seen = found.message_count();
     connection.close(200, "done".into()).await.unwrap();
     seen

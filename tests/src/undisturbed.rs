@@ -30,7 +30,7 @@ use crate::script::Script;
 /// Entries listed in one go.
 const PAGE: usize = 1_000;
 /// The longest that all of it may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What became of one SKU.
 #[derive(Clone, PartialEq, Eq, Debug)]

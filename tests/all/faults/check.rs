@@ -19,7 +19,7 @@ use super::calls::{Calls, blame_commits};
 use crate::cluster::{Cluster, Truth};
 
 /// The longest that what is left over may take to be swept up.
-const SWEPT: Duration = Duration::from_secs(60);
+const SWEPT: Duration = Duration::from_mins(1);
 
 /// What a test knows of its own fault.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +153,15 @@ impl Checker<'_> {
         let current = pointer.as_ref().map(|pointer| pointer.revision);
         match &state.set.state {
             SetState::Published { revision } if current == Some(*revision) => {}
-            other => self.blame(format!("the set of {} is {other:?}, current is {current:?}", state.sku)),
+            other @ (SetState::Open
+            | SetState::Due { .. }
+            | SetState::Running { .. }
+            | SetState::Published { .. }
+            | SetState::Partial { .. }
+            | SetState::Failed { .. }
+            | SetState::Cancelled) => {
+                self.blame(format!("the set of {} is {other:?}, current is {current:?}", state.sku));
+            }
         }
         if let Some(pointer) = pointer
             && self.store().set(&state.sku, &pointer).await.unwrap().is_none()
@@ -218,7 +226,7 @@ impl Checker<'_> {
     /// workers have ended knows that there are none.
     async fn queues(&mut self) {
         for queue in self.truth.broker.depths().await.unwrap() {
-            let dead = queue.queue.ends_with(".dead");
+            let dead = queue.queue.rsplit('.').next() == Some("dead");
             let may = if dead { self.expected.dead_letters } else { 0 };
             if queue.ready != may {
                 self.blame(format!("{} messages in {}, {may} may be", queue.ready, queue.queue));

@@ -45,7 +45,14 @@ impl Scratch {
         Self { settings, server: server.to_owned() }
     }
 
+    /// Connected; a server that has just lost its connections may first refuse to declare.
     async fn connect(&self) -> RabbitBroker {
+        for _ in 0..20 {
+            if let Ok(broker) = RabbitBroker::connect(&self.settings).await {
+                return broker;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
         RabbitBroker::connect(&self.settings).await.unwrap()
     }
 

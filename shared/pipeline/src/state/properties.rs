@@ -81,7 +81,7 @@ proptest! {
             let ends: Vec<Event> = events(&state)
                 .into_iter()
                 .filter(|event| !is_by_a_person(event))
-                .filter(|event| !matches!(event, Event::Interrupted { .. } | Event::Renewed { .. } | Event::Cached { .. }))
+                .filter(|event| !matches!(event, Event::Interrupted { .. } | Event::PutOff { .. } | Event::Renewed { .. } | Event::Cached { .. }))
                 .filter(|event| state.apply(event, &policy, now_ms).is_ok())
                 .collect();
             prop_assert!(!ends.is_empty(), "stuck: {:?}", state);
