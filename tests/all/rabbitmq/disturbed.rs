@@ -51,7 +51,8 @@ async fn survives(
 ) -> (RabbitBroker, Scratch) {
     let scratch = Scratch::on(&server.url());
     let broker = scratch.connect().await;
-    let mut consumer = consume(&broker, 20).await;
+    // A server that has only just started may refuse at first.
+    let mut consumer = consume_in_the_end(&broker, 20).await;
     let load = Load::start(&broker);
     let mut held = Vec::new();
     for _ in 0..10 {

@@ -1,7 +1,6 @@
 //! A RabbitMQ server of one's own: its own node name, ports, data, cookie and port mapper, so
 //! that it can be killed and alarmed without anybody else noticing.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -54,6 +53,8 @@ pub(crate) struct RabbitServer {
     port: u16,
     tls_port: u16,
     management_port: u16,
+    /// Those of them that it opens.
+    ports: Vec<u16>,
     environment: Vec<(&'static str, String)>,
     keeper: Option<Child>,
     /// Whether a test left it in a state that the next one must not meet.
@@ -67,7 +68,20 @@ impl RabbitServer {
     }
 
     /// Starts one with extras.
+    /// A free port may be taken by another before the server opens it: then it starts anew.
     pub(crate) async fn start_with(extras: Extras<'_>) -> Self {
+        for _ in 0..2 {
+            let mut server = Self::prepared(&extras);
+            if server.comes_up().await {
+                return server;
+            }
+        }
+        let mut server = Self::prepared(&extras);
+        server.start_again().await;
+        server
+    }
+
+    fn prepared(extras: &Extras<'_>) -> Self {
         let dir = TempDir::with_prefix("packshot-rabbitmq-").unwrap().keep();
         let (port, distribution, mapper) = (free_port(), free_port(), free_port());
         let (tls_port, management_port) = (free_port(), free_port());
@@ -114,15 +128,11 @@ impl RabbitServer {
             // A killed node, or a command that is cut short, leaves no dump where it was started.
             ("ERL_CRASH_DUMP", path("erl_crash.dump")),
         ];
-        let mut server =
-            Self { dir, node, port, tls_port, management_port, environment, keeper: None, disturbed: false };
-        server.start_again().await;
-        server
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.port).into()
+        let mut ports = vec![port];
+        ports.extend(extras.tls.map(|_| tls_port));
+        ports.extend(extras.management.then_some(management_port));
+        let (keeper, disturbed) = (None, false);
+        Self { dir, node, port, tls_port, management_port, ports, environment, keeper, disturbed }
     }
 
     /// Its URL.
@@ -142,6 +152,11 @@ impl RabbitServer {
 
     /// Starts it after a stop or a kill, with the data that it had.
     pub(crate) async fn start_again(&mut self) {
+        assert!(self.comes_up().await, "rabbitmq-server did not start:\n{}", self.output());
+    }
+
+    /// Starts it and says whether all its ports are open in time.
+    async fn comes_up(&mut self) -> bool {
         assert!(self.keeper.is_none(), "the server runs");
         let _ = std::fs::remove_file(self.dir.join("pid"));
         let mut command = Command::new("sh");
@@ -150,12 +165,16 @@ impl RabbitServer {
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         self.keeper = Some(command.spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
-        while tokio::net::TcpStream::connect(self.address()).await.is_err() {
-            let ended = self.keeper.as_mut().and_then(|keeper| keeper.try_wait().unwrap());
-            let late = Instant::now() > deadline;
-            assert!(ended.is_none() && !late, "rabbitmq-server did not start:\n{}", self.output());
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        for port in self.ports.clone() {
+            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                let ended = self.keeper.as_mut().and_then(|keeper| keeper.try_wait().unwrap());
+                if ended.is_some() || Instant::now() > deadline {
+                    return false;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
+        true
     }
 
     /// `kill -9`.
