@@ -53,7 +53,7 @@ fn run() -> anyhow::Result<()> {
 
 fn options() -> anyhow::Result<Options> {
     let sample = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/sample/images");
-    let mut options = Options { benches: Vec::new(), photos: sample, skus: 12, rows: 10_000 };
+    let mut options = Options { benches: Vec::new(), photos: sample, skus: 24, rows: 10_000 };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
