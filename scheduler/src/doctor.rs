@@ -5,8 +5,9 @@ use packshot_adapters::directory::DirectoryObjects;
 use packshot_adapters::rabbitmq::{self, RabbitSettings};
 use packshot_adapters::redis;
 use packshot_adapters::s3::{self, S3Objects};
+use packshot_runtime::causes::chain;
 use packshot_runtime::port::{Objects, Put};
-use packshot_worker::system::{self, SystemSettings, chain};
+use packshot_worker::system::{self, SystemSettings};
 use serde::Serialize;
 
 use crate::settings::Settings;

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use packshot_worker::system::chain;
+use packshot_runtime::causes::chain;
 
 use crate::exit::Failure;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use packshot_pipeline::ids::Digest;
 
 use crate::cluster::{Cluster, until};
-use crate::shop::{Shop, files, stderr, stdout};
+use crate::shop::{Shop, files, mug, stderr, stdout};
 
 /// Every file below `folder` with the digest of its bytes.
 pub(crate) fn digests(folder: &Path) -> BTreeMap<String, Digest> {
@@ -25,9 +25,7 @@ fn table(path: &Path) -> Vec<Vec<String>> {
 
 /// A shop of `count` products that all show the same photo, for scripted work.
 fn scripted(count: usize) -> Shop {
-    let lines: Vec<String> = (0..count)
-        .map(|n| format!("s{n:03},Mug {n},saleor-mighty-mug.png,,navy,Ceramic,Mugs,122,96,88,1,m"))
-        .collect();
+    let lines: Vec<String> = (0..count).map(|n| mug(&format!("s{n:03}"), &format!("Mug {n}"))).collect();
     Shop::new(&lines.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

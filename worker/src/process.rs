@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use packshot_adapters::rabbitmq::{RabbitBroker, RabbitHealth};
 use packshot_pipeline::pool::Pool;
+use packshot_runtime::causes::chain;
 use packshot_runtime::consume::{self, consume};
 use packshot_runtime::drive::Driver;
 use packshot_runtime::ports::Ports;
@@ -23,7 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::bounded::{Bounded, resident_bytes};
 use crate::settings::WorkerSettings;
-use crate::system::{System, chain, connect_patiently};
+use crate::system::{System, connect_patiently};
 use crate::telemetry::Instruments;
 
 /// How a worker process ends, as whoever started it sees it.

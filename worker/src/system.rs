@@ -9,6 +9,7 @@ use packshot_adapters::directory::DirectoryObjects;
 use packshot_adapters::rabbitmq::{RabbitBroker, RabbitSettings};
 use packshot_adapters::redis::{RedisCoordinator, RedisSettings};
 use packshot_adapters::s3::{S3Objects, S3Settings};
+use packshot_runtime::causes::chain;
 use packshot_runtime::clock::{Clock, MonotonicClock};
 use packshot_runtime::port::{
     BrokerError, BrokerFault, CoordinatorError, CoordinatorFault, Limits, Objects, ObjectsError, ObjectsFault,
@@ -223,35 +224,10 @@ pub async fn connect_patiently(
     }
 }
 
-/// An error with its causes, one line. A cause that the text before it ends with already, as some
-/// libraries write them, is not said twice.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("login: refused")]
-        struct Login(#[source] std::io::Error);
-        let error = |cause: &str| anyhow::Error::new(Login(std::io::Error::other(cause))).context("opening");
-        assert_eq!(chain(error("refused").as_ref()), "opening: login: refused");
-        assert_eq!(chain(error("no password").as_ref()), "opening: login: refused: no password");
-    }
 
     fn problems(directory: &str, bucket: &str) -> String {
         let mut settings = SystemSettings::standard();

@@ -11,6 +11,7 @@ use crate::colour::{LabImage, lab_image};
 use crate::mask;
 use crate::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use crate::resize::{resize_gray, resize_rgb};
+use crate::segment::background::as_mask;
 use crate::segment::coarse::{self, Coarse};
 use crate::segment::matte::{Guide, matte};
 use crate::segment::quality::{border_contact, edge_contrast, parts, soft_share};
@@ -178,7 +179,7 @@ fn finish(
         });
     }
     let image = &small.image;
-    let product = as_mask(&coarse.product, image.width, image.height);
+    let product = as_mask(&coarse.product, image);
     let outline = signed_distance(&product, small.unit);
     let guide = Guide {
         outline: &outline,
@@ -200,11 +201,6 @@ fn finish(
     let foreground = extend(matte.foreground, &matte.alpha, mask::SET / 2);
     let shadow = shadow_layer(image, coarse, rgb.width(), rgb.height());
     Ok(Cutout { foreground, alpha: matte.alpha, shadow, quality })
-}
-
-fn as_mask(on: &[bool], w: u32, h: u32) -> GrayImage {
-    let pixels = on.iter().map(|&on| if on { 255 } else { 0 }).collect();
-    GrayImage::from_raw(w, h, pixels).unwrap_or_default()
 }
 
 /// Distance to the outline, positive inside, times `unit`.

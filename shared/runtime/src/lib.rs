@@ -3,6 +3,7 @@
 //! products of their own. Decides nothing: that is `packshot-pipeline`.
 
 pub mod batches;
+pub mod causes;
 pub mod clock;
 pub mod conformance;
 pub mod consume;

@@ -14,7 +14,7 @@ use packshot_pipeline::job_key::JobKey;
 use packshot_pipeline::layout;
 use packshot_pipeline::manifest::{Batch, ManifestSku};
 use packshot_pipeline::role::Role;
-use packshot_pipeline::state::Target;
+use packshot_pipeline::state::{SkuState, Target};
 
 use crate::port::{CoordinatorError, ObjectsError, Reserved};
 use crate::ports::Ports;
@@ -163,7 +163,7 @@ pub(crate) async fn recount(ports: &Ports, header: &Batch, entry: &ManifestSku) 
 
 /// Counts what attempts of this batch paid for a job whose answers were found. Who paid has
 /// counted it, unless the ledger has lost its last moments. Safe to repeat.
-pub(crate) async fn count_found(ports: &Ports, header: &Batch, key: &JobKey) -> Result<(), PortError> {
+async fn count_found(ports: &Ports, header: &Batch, key: &JobKey) -> Result<(), PortError> {
     if header.settings.prices.is_empty() {
         return Ok(());
     }
@@ -171,6 +171,18 @@ pub(crate) async fn count_found(ports: &Ports, header: &Batch, key: &JobKey) -> 
         ports.ledger.settle(&header.batch, &name, actual).await?;
     }
     Ok(())
+}
+
+/// The same for the job that `target` names; a set costs nothing.
+pub(crate) async fn count_found_of(
+    ports: &Ports,
+    header: &Batch,
+    state: &SkuState,
+    target: Target,
+) -> Result<(), PortError> {
+    let Target::Role(role) = target else { return Ok(()) };
+    let Some(own) = state.jobs.get(&role) else { return Ok(()) };
+    count_found(ports, header, &own.key).await
 }
 
 /// Settles the reservations of attempts that are over, made before `before_ms`; returns how

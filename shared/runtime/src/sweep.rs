@@ -9,7 +9,7 @@ use packshot_pipeline::ids::{BatchId, Sku};
 use packshot_pipeline::manifest::Batch;
 use packshot_pipeline::policy::Policy;
 use packshot_pipeline::pool::Pool;
-use packshot_pipeline::state::{Event, Target};
+use packshot_pipeline::state::Event;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -133,11 +133,9 @@ impl Sweeper {
             if lease.until_ms > self.ports.clock.now_ms() {
                 continue;
             }
-            if let (Some(_), Target::Role(role)) = (&done, slot.target)
-                && let Some(own) = loaded.state.jobs.get(&role)
-            {
+            if done.is_some() {
                 // A ledger that fell back knows neither what was paid nor what was put aside.
-                pay::count_found(&self.ports, header, &own.key).await?;
+                pay::count_found_of(&self.ports, header, &loaded.state, slot.target).await?;
             }
             let event = done.unwrap_or(Event::LeaseLost { attempt: lease.attempt });
             tell(&*self.ports.coordinator, &*self.ports.clock, policy, batch, &slot.sku, &event).await?;

@@ -19,7 +19,7 @@ use packshot_pipeline::ids::BatchId;
 use packshot_runtime::port::Coordinator;
 
 use crate::cluster::{Cluster, PATIENCE, Process};
-use crate::shop::Shop;
+use crate::shop::{Shop, mug};
 use calls::Calls;
 use check::{Expected, LOG, UNNOTICED, check};
 
@@ -78,9 +78,7 @@ impl Scene {
     /// Writes a catalog whose images nobody has made yet; returns the arguments that submit it
     /// under the name `batch`.
     fn catalog(&self, batch: &str, skus: usize, roles: &str) -> Vec<String> {
-        let line = |n: usize| {
-            format!("{batch}-{n:04},{batch} {n},saleor-mighty-mug.png,,navy,Ceramic,Mugs,122,96,88,1,m")
-        };
+        let line = |n: usize| mug(&format!("{batch}-{n:04}"), &format!("{batch} {n}"));
         let lines: Vec<String> = (0..skus).map(line).collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let name = format!("{batch}.csv");

@@ -6,13 +6,11 @@ use std::collections::BTreeSet;
 use super::check_parents;
 use super::received::{Collector, Span};
 use crate::cluster::Cluster;
-use crate::shop::Shop;
+use crate::shop::{Shop, mug};
 
 /// Runs a batch of two SKUs to its end, and lets every process end.
 fn run(variables: &[(&'static str, String)]) {
-    let lines: Vec<String> = (0..2)
-        .map(|n| format!("t{n},Traced {n},saleor-mighty-mug.png,,navy,Ceramic,Mugs,122,96,88,1,m"))
-        .collect();
+    let lines: Vec<String> = (0..2).map(|n| mug(&format!("t{n}"), &format!("Traced {n}"))).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let mut cluster = Cluster::new(Shop::new(&lines));
     for (name, value) in variables {

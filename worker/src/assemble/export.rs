@@ -12,6 +12,7 @@ use packshot_imaging::photo::Format;
 use packshot_imaging::white_jpeg::{WhiteJpegError, jpeg_on_white};
 use packshot_pipeline::catalog::Product;
 use packshot_pipeline::role::Role;
+use packshot_runtime::causes::chain;
 use serde::{Deserialize, Serialize};
 
 use super::channel::{Channel, Slot, SlotRules, White};
@@ -313,17 +314,6 @@ fn make(
         checks,
         notes,
     })
-}
-
-/// An error with its sources on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 fn render(

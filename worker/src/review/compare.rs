@@ -14,6 +14,7 @@ use packshot_imaging::decode::{self, DecodeLimits};
 use packshot_imaging::photo::{Cutout, Photo};
 use packshot_pipeline::finding::{AxisScore, Finding, Review, Verdict};
 use packshot_pipeline::role::Role;
+use packshot_runtime::causes::chain;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -281,14 +282,4 @@ fn locate(folder: &Path, name: &str) -> PathBuf {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| format!("{} cannot be opened: {e}", path.display()))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

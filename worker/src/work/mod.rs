@@ -13,6 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use packshot_imaging::decode::DecodeLimits;
 use packshot_pipeline::state::Target;
+use packshot_runtime::causes::chain;
 use packshot_runtime::port::{ObjectsError, ObjectsFault};
 use packshot_runtime::work::{ClaimedJob, Outcome, Work};
 use tokio::sync::Semaphore;
@@ -125,15 +126,4 @@ impl Fault {
             }
         }
     }
-}
-
-/// An error with its causes, one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

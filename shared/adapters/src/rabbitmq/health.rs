@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use packshot_pipeline::pool::Pool;
+use packshot_runtime::causes::with_causes;
 use packshot_runtime::port::BrokerError;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -71,17 +72,7 @@ pub(super) struct Connecting<'a>(pub(super) &'a BrokerError);
 
 impl fmt::Display for Connecting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = self.0.what.clone();
-        let mut cause = std::error::Error::source(self.0);
-        while let Some(error) = cause {
-            let said = error.to_string();
-            // The client's errors hold their own causes.
-            if !text.ends_with(&said) {
-                text = format!("{text}: {said}");
-            }
-            cause = error.source();
-        }
-        f.write_str(&text)
+        f.write_str(&with_causes(self.0.what.clone(), std::error::Error::source(self.0)))
     }
 }
 

@@ -489,7 +489,8 @@ fn grown(image: &LabImage, seeds: &[usize], pass: impl Fn(usize) -> bool) -> Vec
     reached
 }
 
-fn as_mask(on: &[bool], like: &LabImage) -> GrayImage {
+/// The pixels that are `on` as a mask of the size of `like`.
+pub(crate) fn as_mask(on: &[bool], like: &LabImage) -> GrayImage {
     let pixels = on.iter().map(|&on| if on { 255 } else { 0 }).collect();
     GrayImage::from_raw(like.width, like.height, pixels).unwrap_or_default()
 }

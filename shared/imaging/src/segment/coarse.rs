@@ -6,9 +6,7 @@
 //! sweep the surface knows best, on texture and clutter the colours do. How far the two agree
 //! is reported.
 
-use image::GrayImage;
-
-use super::background::{Background, beside, in_ring};
+use super::background::{Background, as_mask, beside, in_ring};
 use super::barrier::barrier;
 use super::grabcut::{CutSettings, Hint, grabcut};
 use crate::colour::LabImage;
@@ -89,26 +87,21 @@ const FAINT: f32 = 0.8;
 fn unexplained(image: &LabImage, background: &Background, product: &[bool], by_surface: &[bool]) -> f32 {
     let longer = image.width.max(image.height);
     let hard = |at: usize| by_surface[at] && !product[at] && background.usual_shadow(image, at);
-    let hard = mask::open(&as_mask(image, &(0..image.l.len()).map(hard).collect::<Vec<_>>()), 2);
-    let product = as_mask(image, product);
+    let hard = mask::open(&as_mask(&(0..image.l.len()).map(hard).collect::<Vec<_>>(), image), 2);
+    let product = as_mask(product, image);
     let explained: Vec<bool> =
         product.as_raw().iter().zip(hard.as_raw()).map(|(p, h)| p.max(h) > &0).collect();
-    let near = mask::dilate(&as_mask(image, &explained), 5);
+    let near = mask::dilate(&as_mask(&explained, image), 5);
     let far = mask::dilate(&product, longer / 4);
     let line = |at: usize| {
         let around = near.as_raw()[at] == 0 && far.as_raw()[at] > 0;
         around && background.sharp[at] > FAINT && !in_ring(image, at)
     };
-    let lines = as_mask(image, &(0..image.l.len()).map(line).collect::<Vec<_>>());
+    let lines = as_mask(&(0..image.l.len()).map(line).collect::<Vec<_>>(), image);
     let lengths = mask::label(&lines).components.into_iter().map(|line| line.rect.w.max(line.rect.h));
     let lost: u32 = lengths.filter(|length| length * 40 > longer).sum();
     let outline = mask::area(&mask::difference(&product, &mask::erode(&product, 1)));
     lost as f32 / (outline as f32).max(1.0)
-}
-
-fn as_mask(image: &LabImage, on: &[bool]) -> GrayImage {
-    let pixels = on.iter().map(|&on| if on { 255 } else { 0 }).collect();
-    GrayImage::from_raw(image.width, image.height, pixels).unwrap_or_default()
 }
 
 /// Pixels on either side of an outline on which two segmenters may differ and still mean the
@@ -118,7 +111,7 @@ const SLACK: u32 = 3;
 /// Share of what either calls product on which both agree, an outline's width aside: a thin
 /// product is mostly outline.
 fn agreement_of(image: &LabImage, a: &[bool], b: &[bool]) -> f32 {
-    let (a, b) = (as_mask(image, a), as_mask(image, b));
+    let (a, b) = (as_mask(a, image), as_mask(b, image));
     let beyond = |a, b| mask::area(&mask::difference(a, &mask::dilate(b, SLACK)));
     let any = mask::area(&a) + mask::area(&mask::difference(&b, &a));
     if any == 0 { 0.0 } else { 1.0 - (beyond(&a, &b) + beyond(&b, &a)) as f32 / any as f32 }

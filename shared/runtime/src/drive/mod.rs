@@ -219,11 +219,7 @@ impl Driver {
         let span = self.observer.begin(Step::Look);
         if let Some(event) = self.found(header, attempt, &state).instrument(span).await? {
             self.observer.saw(Sight::Found { target: attempt.target });
-            if let Target::Role(role) = attempt.target
-                && let Some(own) = state.jobs.get(&role)
-            {
-                pay::count_found(&self.ports, header, &own.key).await?;
-            }
+            pay::count_found_of(&self.ports, header, &state, attempt.target).await?;
             return Ok(event);
         }
         let span = self.observer.begin(Step::Gather);
