@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use lapin::options::{BasicConsumeOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio::time::Instant;
@@ -15,6 +17,9 @@ use super::free_port;
 
 /// How long a start or a stop may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a server that serves may take to show it.
+const SERVES: Duration = Duration::from_secs(20);
 
 /// Starts the server and waits for it; ends it, and what it left, when the input closes,
 /// which it does when the process that started it is gone, however it went.
@@ -221,6 +226,26 @@ impl RabbitServer {
         text(&out.stdout)
     }
 
+    /// Whether it takes a quorum queue and a consumer. On a busy machine a node that was killed
+    /// may come back with its ports open and its quorum queues broken, and stay so.
+    async fn serves(&self) -> bool {
+        let trying = async {
+            let properties = lapin::ConnectionProperties::default();
+            let connection = lapin::Connection::connect(&self.url(), properties).await?;
+            let channel = connection.create_channel().await?;
+            let mut quorum = FieldTable::default();
+            quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+            let durable = QueueDeclareOptions::durable();
+            let name = "does-it-serve";
+            channel.queue_declare(name.into(), durable, quorum).await?;
+            let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+            channel.basic_consume(name.into(), "trying".into(), options, none).await?;
+            channel.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
+            connection.close(200, "done".into()).await
+        };
+        matches!(tokio::time::timeout(SERVES, trying).await, Ok(Ok(())))
+    }
+
     fn output(&self) -> String {
         std::fs::read_to_string(self.dir.join("out")).unwrap_or_default()
     }
@@ -260,6 +285,9 @@ pub(crate) async fn private() -> MutexGuard<'static, RabbitServer> {
     let mut server = server.lock().await;
     if server.keeper.is_none() {
         server.start_again().await;
+    }
+    if !server.serves().await {
+        *server = RabbitServer::start().await;
     }
     if server.disturbed {
         server.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
