@@ -7,6 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +16,24 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use packshot_runtime::port::{ObjectInfo, Objects, ObjectsError, ObjectsFault, Put, check_key};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tokio::sync::oneshot;
 
 /// The folder for files that are being written; no key can begin with a dot.
 const WRITING: &str = ".writing";
 /// After what time such a file was left by a dead process.
 const LEFT_BEHIND: Duration = Duration::from_hours(1);
 
+/// Threads for each processor, and so requests that the disk has at a time. They are few and
+/// their own, because the runtime's threads for blocking work are many, and waking them costs
+/// more than most requests.
+const THREADS: usize = 2;
+
 /// Objects in a folder.
 #[derive(Clone, Debug)]
 pub struct DirectoryObjects {
     shared: Arc<Shared>,
+    threads: Arc<ThreadPool>,
 }
 
 #[derive(Debug)]
@@ -50,7 +59,7 @@ impl DirectoryObjects {
         let probed = File::create(&probe).and_then(|mut file| file.write_all(b"probe"));
         let removed = fs::remove_file(&probe);
         probed.and(removed).map_err(failed)?;
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), threads: Arc::new(threads(root)?) })
     }
 
     /// The file that holds, or would hold, the object; `None` when `key` is not a key.
@@ -63,16 +72,30 @@ impl DirectoryObjects {
         act: impl FnOnce(&Shared) -> Result<T, ObjectsError> + Send + 'static,
     ) -> Result<T, ObjectsError> {
         let shared = Arc::clone(&self.shared);
-        let ended = tokio::task::spawn_blocking(move || act(&shared)).await;
-        ended.unwrap_or_else(|error| {
+        let (tell, told) = oneshot::channel();
+        self.threads.spawn(move || {
+            // Whoever asked may have left.
+            let _ = tell.send(act(&shared));
+        });
+        told.await.unwrap_or_else(|error| {
             Err(ObjectsError {
                 kind: ObjectsFault::Unavailable,
-                what: "the process is stopping".to_owned(),
+                what: "a request to the object store broke off".to_owned(),
                 source: Some(Box::new(error)),
                 retry_after_ms: None,
             })
         })
     }
+}
+
+fn threads(root: &Path) -> Result<ThreadPool, ObjectsError> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(THREADS * processors)
+        .thread_name(|number| format!("objects-{number}"))
+        // The one who asked is told by the answer that does not come.
+        .panic_handler(|_| {});
+    pool.build().map_err(|error| fault(io::Error::other(error), "starting the threads of", root))
 }
 
 /// Files that a killed process was writing; best effort, they only take room.
@@ -375,6 +398,16 @@ mod tests {
         let store = DirectoryObjects::open(folder.path()).unwrap();
         assert!(store.put("file/a", Bytes::new()).await.is_err());
         assert_eq!(store.get("file/a", 1).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_breaks_off_is_an_error_and_the_next_one_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DirectoryObjects::open(folder.path()).unwrap();
+        let broken: Result<(), ObjectsError> = store.blocking(|_| panic!("on purpose")).await;
+        assert_eq!(broken.unwrap_err().kind, ObjectsFault::Unavailable);
+        store.put("a", Bytes::from_static(b"1")).await.unwrap();
+        assert_eq!(store.get("a", 1).await.unwrap(), Some(Bytes::from_static(b"1")));
     }
 
     #[test]

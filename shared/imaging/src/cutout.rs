@@ -243,19 +243,6 @@ mod tests {
     use image::{Luma, Rgb};
 
     use super::*;
-    use crate::photo::{Format, PhotoInfo};
-
-    fn photo(rgb: RgbImage, alpha: Option<GrayImage>) -> Photo {
-        let info = PhotoInfo {
-            format: Format::Png,
-            layout: "rgba8".into(),
-            profile: None,
-            orientation: 1,
-            frames: 1,
-            notes: Vec::new(),
-        };
-        Photo { rgb, alpha, info }
-    }
 
     /// Coverage of a disc with a rim one pixel soft.
     fn disc(x: u32, y: u32, cx: f32, cy: f32, r: f32) -> f32 {
@@ -278,7 +265,7 @@ mod tests {
             let own = a / (a + s * (1.0 - a)).max(1e-6);
             Rgb([(240.0 * own).round() as u8, (30.0 * own).round() as u8, (30.0 * own).round() as u8])
         });
-        let cutout = cut_out(&photo(rgb, Some(alpha)), &CutoutOptions::DEFAULT).unwrap();
+        let cutout = cut_out(&Photo::of_pixels(rgb, Some(alpha)), &CutoutOptions::DEFAULT).unwrap();
         let mut worst = 0.0_f32;
         for (x, y, p) in cutout.alpha.enumerate_pixels() {
             worst = worst.max((f32::from(p.0[0]) / 255.0 - product(x, y)).abs());
@@ -295,7 +282,7 @@ mod tests {
     fn recompose_is_exact_inside_and_outside() {
         let alpha = GrayImage::from_fn(40, 40, |x, y| Luma([(disc(x, y, 20.0, 20.0, 8.0) * 255.0) as u8]));
         let rgb = RgbImage::from_pixel(40, 40, Rgb([10, 200, 90]));
-        let cutout = cut_out(&photo(rgb, Some(alpha)), &CutoutOptions::DEFAULT).unwrap();
+        let cutout = cut_out(&Photo::of_pixels(rgb, Some(alpha)), &CutoutOptions::DEFAULT).unwrap();
         let out = recompose(&cutout, &RgbImage::from_pixel(1, 1, Rgb([255, 255, 255])), true);
         assert_eq!(out.get_pixel(0, 0).0, [255; 3]);
         assert_eq!(out.get_pixel(20, 20).0, [10, 200, 90]);
@@ -305,11 +292,11 @@ mod tests {
     #[test]
     fn nothing_covered_is_no_product() {
         for size in [1, 2, 33] {
-            let clear = photo(RgbImage::new(size, size), Some(GrayImage::new(size, size)));
+            let clear = Photo::of_pixels(RgbImage::new(size, size), Some(GrayImage::new(size, size)));
             assert_eq!(cut_out(&clear, &CutoutOptions::DEFAULT).err(), Some(CutoutError::NoProduct));
         }
         assert_eq!(
-            cut_out(&photo(RgbImage::new(0, 0), None), &CutoutOptions::DEFAULT).err(),
+            cut_out(&Photo::of_pixels(RgbImage::new(0, 0), None), &CutoutOptions::DEFAULT).err(),
             Some(CutoutError::NoProduct)
         );
     }
@@ -334,7 +321,7 @@ mod tests {
     #[test]
     fn a_ring_on_a_sweep_is_found_with_its_hole_open() {
         let (scene, truth) = ring_on_sweep();
-        let cutout = cut_out(&photo(scene, None), &CutoutOptions::DEFAULT).unwrap();
+        let cutout = cut_out(&Photo::of_pixels(scene, None), &CutoutOptions::DEFAULT).unwrap();
         assert!(mask::iou(&cutout.alpha, &truth) > 0.97);
         assert!(cutout.alpha.get_pixel(105, 85).0[0] == 0, "hole closed");
         assert!(cutout.alpha.get_pixel(110, 165).0[0] == 0, "shadow kept");
@@ -376,7 +363,7 @@ mod tests {
                 RgbImage::from_fn(w, h, |x, y| Rgb([(x * 97 + y * 57) as u8, (x * y) as u8, (y * 31) as u8]));
             for rgb in [RgbImage::new(w, h), RgbImage::from_pixel(w, h, Rgb([255; 3])), noise] {
                 for alpha in [None, Some(full.clone()), Some(half.clone()), Some(GrayImage::new(w, h))] {
-                    if let Ok(cutout) = cut_out(&photo(rgb.clone(), alpha), &open) {
+                    if let Ok(cutout) = cut_out(&Photo::of_pixels(rgb.clone(), alpha), &open) {
                         assert_eq!(recompose(&cutout, &rgb, true).dimensions(), (w, h));
                     }
                 }

@@ -29,6 +29,22 @@ pub struct Photo {
     pub info: PhotoInfo,
 }
 
+impl Photo {
+    /// A photo of pixels that no file was read for: upright and without a profile.
+    pub fn of_pixels(rgb: RgbImage, alpha: Option<GrayImage>) -> Photo {
+        let layout = if alpha.is_some() { "rgba8" } else { "rgb8" };
+        let info = PhotoInfo {
+            format: Format::Png,
+            layout: layout.to_owned(),
+            profile: None,
+            orientation: 1,
+            frames: 1,
+            notes: Vec::new(),
+        };
+        Photo { rgb, alpha, info }
+    }
+}
+
 /// What a decoded file was before it became working pixels.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct PhotoInfo {

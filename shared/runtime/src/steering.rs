@@ -26,7 +26,7 @@ use crate::consume::{Stop, consume};
 use crate::dispatch::{DispatchSettings, Dispatcher};
 use crate::drive::Driver;
 use crate::memory::{BrokerLimits, MemoryBroker, MemoryCoordinator, MemoryLedger, MemoryObjects};
-use crate::port::{BatchControl, Coordinator, Running};
+use crate::port::{BatchControl, Coordinator, Message, Running};
 use crate::ports::Ports;
 use crate::submit::{create_document, open_batch};
 use crate::sweep::{SweepSettings, Sweeper};
@@ -246,6 +246,33 @@ async fn a_paused_batch_begins_nothing_and_loses_nothing() {
     plant.coordinator.control(&first_control(&header)).await.unwrap();
     plant.until("the end", async || plant.settled(&batch).await == 60).await;
     assert_eq!(plant.work.begun(&batch).len(), 60, "each image was made once");
+    plant.stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_given_back_before_it_was_noted_as_sent_is_not_lost() {
+    let plant = Plant::new(Slow::default());
+    let header = sample::batch("b", Policy::STANDARD);
+    let batch = plant.submit(header.clone(), 1).await;
+    let paused = BatchControl { running: Running::Paused, ..first_control(&header) };
+    plant.coordinator.control(&paused).await.unwrap();
+    let slot = plant.coordinator.ready(&batch, Pool::Studio, u64::MAX, 1).await.unwrap().remove(0);
+    let message = Message {
+        schema: Message::SCHEMA,
+        batch: batch.clone(),
+        sku: slot.sku.clone(),
+        target: slot.target,
+        number: slot.number,
+    };
+    let sent = plant.ports.broker.publish(Pool::Studio, &[(message, BTreeMap::new())]).await;
+    assert!(sent.iter().all(Result::is_ok));
+    plant.start(30, 1);
+    sleep_ms(100).await;
+    let now_ms = plant.ports.clock.now_ms();
+    plant.coordinator.mark_dispatched(&batch, Pool::Studio, &[slot], now_ms).await.unwrap();
+    sleep_ms(1_000).await;
+    let depth = plant.coordinator.depth(&batch, Pool::Studio).await.unwrap();
+    assert_eq!((depth.ready, depth.dispatched), (1, 0), "{depth:?}");
     plant.stop.cancel();
 }
 

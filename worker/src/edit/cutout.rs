@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use packshot_imaging::cutout::{CutoutOptions, cut_out};
 use packshot_imaging::mask;
-use packshot_imaging::photo::{Cutout, Format, Photo, PhotoInfo};
+use packshot_imaging::photo::{Cutout, Photo};
 
 use super::settings::Settings;
 use super::{EditError, EditRequest, Kept, Outcome, crop, feather};
@@ -17,15 +17,7 @@ pub(super) fn product_of<'a>(request: &EditRequest<'a>) -> Result<Cow<'a, Cutout
     if let Some(cutout) = request.product {
         return Ok(Cow::Borrowed(cutout));
     }
-    let info = PhotoInfo {
-        format: Format::Png,
-        layout: "rgb8".into(),
-        profile: None,
-        orientation: 1,
-        frames: 1,
-        notes: Vec::new(),
-    };
-    let photo = Photo { rgb: request.image.clone(), alpha: request.alpha.cloned(), info };
+    let photo = Photo::of_pixels(request.image.clone(), request.alpha.cloned());
     cut_out(&photo, &CutoutOptions::DEFAULT)
         .map(Cow::Owned)
         .map_err(|error| EditError::Product { op: request.op.word(), why: error.to_string() })

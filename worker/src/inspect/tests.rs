@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use packshot_imaging::blur::{Plane, gaussian};
 use packshot_imaging::cutout::{CutoutOptions, cut_out};
-use packshot_imaging::photo::{Format, PhotoInfo};
 use packshot_pipeline::catalog::{Dimensions, Product};
 use packshot_pipeline::facts::ProtectedKind;
 use packshot_pipeline::ids::{Digest, Sku};
@@ -47,19 +46,7 @@ fn box_photo(side: u32, colour: [u8; 3], shift: u32) -> Photo {
         Rgb(if print { [245, 240, 230] } else { colour })
     });
     let alpha = GrayImage::from_fn(side, side, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]));
-    photo(rgb, Some(alpha))
-}
-
-fn photo(rgb: RgbImage, alpha: Option<GrayImage>) -> Photo {
-    let info = PhotoInfo {
-        format: Format::Png,
-        layout: "rgba8".into(),
-        profile: None,
-        orientation: 1,
-        frames: 1,
-        notes: Vec::new(),
-    };
-    Photo { rgb, alpha, info }
+    Photo::of_pixels(rgb, Some(alpha))
 }
 
 fn report_of(photo: &Photo) -> ReferenceReport {
@@ -94,7 +81,7 @@ fn tiny_cut_off_and_blurred_are_refused() {
     let soft = RgbImage::from_fn(900, 900, |x, y| {
         Rgb([r.get_pixel(x, y).0[0], g.get_pixel(x, y).0[0], b.get_pixel(x, y).0[0]])
     });
-    let report = report_of(&photo(soft, sharp.alpha));
+    let report = report_of(&Photo::of_pixels(soft, sharp.alpha));
     assert_eq!(kinds(&report), ["blurred"], "{}", report.edge_width_px);
 }
 
@@ -165,7 +152,7 @@ fn any_size_is_inspected_without_panic() {
     for (w, h) in [(1, 1), (1, 40), (40, 1), (3, 3), (17, 300)] {
         let rgb = RgbImage::from_fn(w, h, |x, y| Rgb([(x * 40) as u8, (y * 9) as u8, 7]));
         let alpha = GrayImage::from_pixel(w, h, Luma([255]));
-        let photo = photo(rgb.clone(), Some(alpha.clone()));
+        let photo = Photo::of_pixels(rgb.clone(), Some(alpha.clone()));
         let quality = packshot_imaging::photo::CutoutQuality {
             source: packshot_imaging::photo::CutoutSource::Segmented,
             agreement: 1.0,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use image::RgbImage;
 use lru::LruCache;
-use packshot_imaging::cutout::{self, CutoutOptions};
+use packshot_imaging::cutout;
 use packshot_imaging::decode::{self, DecodeLimits};
 use packshot_imaging::photo::{Cutout, Photo};
 use packshot_pipeline::finding::{AxisScore, Finding, Review, Verdict};
@@ -84,7 +84,7 @@ impl Prepared {
     /// cannot be cut out is no error: every comparison then says so.
     pub fn new(bytes: &[u8]) -> Result<Prepared, CompareError> {
         let photo = decode::decode(bytes, &DecodeLimits::DEFAULT).map_err(CompareError::Reference)?;
-        let cutout = cutout::cut_out(&photo, &CutoutOptions::DEFAULT).map_err(|e| e.to_string());
+        let cutout = cutout::cut_out(&photo, &super::TO_COMPARE).map_err(|e| e.to_string());
         Ok(Prepared { photo, cutout })
     }
 

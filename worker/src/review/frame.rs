@@ -95,8 +95,11 @@ impl Frame {
         let (reference_lab, candidate_lab) = (colour::lab_image(&small_reference), colour::lab_image(&drawn));
         let candidate_ground = ground::carried(&candidate_lab, &beside, size);
         let reference_ground = ground::carried(&reference_lab, &beside, size);
-        let through =
-            ground::seen_through((&reference_lab, &reference_ground), (&candidate_lab, &candidate_ground));
+        let through = ground::seen_through(
+            (&reference_lab, &reference_ground),
+            (&candidate_lab, &candidate_ground),
+            &beside,
+        );
         let depth = mask::distance_inside(&mask::difference(&mask::threshold(&small_mask, 200), &through));
         let core: Vec<bool> = depth.data.iter().zip(&visible).map(|(d, seen)| *d > 2.0 && *seen).collect();
         let rim = 2.0 + (RIM * size).clamp(1.0, 5.0);

@@ -6,6 +6,8 @@ use packshot_imaging::blur;
 use packshot_imaging::colour::LabImage;
 use packshot_imaging::mask;
 
+use super::channel::quantile;
+
 /// The background's L, a and b at every pixel of the frame. `outside` says where `lab` shows
 /// background; `size` is the product's size in pixels.
 pub(super) fn carried(lab: &LabImage, outside: &[bool], size: f32) -> [Vec<f32>; 3] {
@@ -55,25 +57,75 @@ pub(super) fn carried(lab: &LabImage, outside: &[bool], size: f32) -> [Vec<f32>;
 /// a hole rather than a surface, in Lab units.
 const NEAR: f32 = 7.0;
 const APART: f32 = 12.0;
+/// Smallest gap, in frame pixels: a slit may be narrow, but it is longer than a speck.
+const GAP_MIN: u64 = 12;
 
 /// Where both pictures show their background although the mask says product, 255: a gap that
-/// the cut-out closed. Only told where the two backgrounds differ.
+/// the cut-out closed. Only told where the two backgrounds differ. `beside` says where both
+/// surely show background.
 pub(super) fn seen_through(
     reference: (&LabImage, &[Vec<f32>; 3]),
     candidate: (&LabImage, &[Vec<f32>; 3]),
+    beside: &[bool],
 ) -> GrayImage {
     let distance = |a: [f32; 3], b: [f32; 3]| {
         ((a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2) + (a[2] - b[2]).powi(2)).sqrt()
     };
     let pixel = |lab: &LabImage, i: usize| [lab.l[i], lab.a[i], lab.b[i]];
     let ground = |g: &[Vec<f32>; 3], i: usize| [g[0][i], g[1][i], g[2][i]];
+    let off = |(lab, carried): (&LabImage, &[Vec<f32>; 3]), i| distance(pixel(lab, i), ground(carried, i));
+    // A grained background strays from what is carried of it.
+    let near = |of: (&LabImage, &[Vec<f32>; 3])| {
+        let mut strays: Vec<f32> =
+            (0..beside.len()).filter(|&i| beside[i]).step_by(7).map(|i| off(of, i)).collect();
+        quantile(&mut strays, 0.8).clamp(NEAR, 2.0 * APART)
+    };
+    let (near_reference, near_candidate) = (near(reference), near(candidate));
     let mut out = GrayImage::new(reference.0.width, reference.0.height);
     for (i, v) in out.as_mut().iter_mut().enumerate() {
-        let (gr, gc) = (ground(reference.1, i), ground(candidate.1, i));
-        let hole = distance(gr, gc) > APART
-            && distance(pixel(reference.0, i), gr) < NEAR
-            && distance(pixel(candidate.0, i), gc) < NEAR;
+        let apart = distance(ground(reference.1, i), ground(candidate.1, i));
+        let hole = apart > APART.max(near_candidate)
+            && off(reference, i) < near_reference
+            && off(candidate, i) < near_candidate;
         *v = if hole { 255 } else { 0 };
     }
-    mask::dilate(&mask::open(&out, 1), 2)
+    mask::dilate(&mask::label(&out).select(|gap| gap.area >= GAP_MIN), 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: usize = 60;
+
+    /// A grey square with a slit two pixels wide, before a ground of this lightness.
+    fn picture(ground: f32, slit: usize) -> LabImage {
+        let product = |x: usize, y: usize| (10..50).contains(&x) && (10..50).contains(&y);
+        let open = |x: usize, y: usize| (30..32).contains(&x) && (20..20 + slit).contains(&y);
+        let shown = |(x, y): (usize, usize)| if product(x, y) && !open(x, y) { 50.0 } else { ground };
+        let l = (0..SIDE * SIDE).map(|i| shown((i % SIDE, i / SIDE))).collect();
+        let nothing = vec![0.0; SIDE * SIDE];
+        LabImage { width: SIDE as u32, height: SIDE as u32, l, a: nothing.clone(), b: nothing }
+    }
+
+    /// Pixels within the square that are called a gap.
+    fn gap(slit: usize, grounds: (f32, f32)) -> usize {
+        let beside: Vec<bool> = (0..SIDE * SIDE)
+            .map(|i| !(6..54).contains(&(i % SIDE)) || !(6..54).contains(&(i / SIDE)))
+            .collect();
+        let (reference, candidate) = (picture(grounds.0, slit), picture(grounds.1, slit));
+        let carried = |lab| carried(lab, &beside, 40.0);
+        let through =
+            seen_through((&reference, &carried(&reference)), (&candidate, &carried(&candidate)), &beside);
+        let well_inside =
+            through.enumerate_pixels().filter(|(x, y, _)| (14..46).contains(x) && (14..46).contains(y));
+        well_inside.filter(|(_, _, p)| p.0[0] > 0).count()
+    }
+
+    #[test]
+    fn a_narrow_gap_is_seen_through_and_a_speck_is_not() {
+        assert!(gap(20, (95.0, 20.0)) >= 40);
+        assert_eq!(gap(3, (95.0, 20.0)), 0);
+        assert_eq!(gap(20, (95.0, 90.0)), 0, "two grounds alike tell nothing");
+    }
 }

@@ -37,6 +37,7 @@ pub(super) fn claimed(hint: Similarity) -> Registration {
         confidence: 1.0,
         surroundings: None,
         companion: None,
+        scene: false,
     }
 }
 

@@ -32,6 +32,7 @@ mod words;
 mod tests;
 
 use image::{GrayImage, RgbImage};
+use packshot_imaging::cutout::CutoutOptions;
 use packshot_imaging::photo::{Cutout, Photo};
 use packshot_imaging::register::{self, Registration, Similarity};
 use packshot_pipeline::facts::Facts;
@@ -46,6 +47,12 @@ use thresholds::Thresholds;
 const WHOLE: f32 = 0.97;
 /// Least share of the product by which anything can be said.
 const SHOWN_MIN: f32 = 0.02;
+
+/// How a reference is cut out that is only compared and not put on another background: an
+/// outline that is doubtful here and there does hardly any harm, because no axis measures where
+/// the reference itself shows no edge. Below this agreement parts of the product are lost, and
+/// what happens to them would not be seen.
+pub const TO_COMPARE: CutoutOptions = CutoutOptions { agreement_min: 0.3 };
 
 /// What is to be judged.
 #[derive(Clone, Copy)]
@@ -183,7 +190,7 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
         colour,
         material::measure(&frame),
         features.channel.clone(),
-        scale::measure(&registration),
+        scale::measure(&registration, rgb, candidate),
         claim,
         quality::measure(&frame, candidate, rules),
     ];
@@ -218,7 +225,7 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
     let mut quality = quality::measure(&frame, candidate, rules);
     // Softness and blocks of the product are the reference's own, and were inspected there.
     quality.metrics.retain(|metric| metric.name == "quality_halo");
-    channels.extend([scale::measure(&registration), claim, quality]);
+    channels.extend([scale::measure(&registration, rgb, candidate), claim, quality]);
     let glow = Glow {
         width: frame.width,
         height: frame.height,

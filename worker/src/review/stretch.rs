@@ -1,5 +1,5 @@
 //! A picture that was stretched as a whole, product and surroundings alike, by a careless
-//! resize: measured by the surroundings, undone before the product is judged, and reported as
+//! resize: measured by the surroundings or by another thing beside it, undone before the product is judged, and reported as
 //! what it is instead of as a drift of the product.
 
 use image::RgbImage;
@@ -10,16 +10,16 @@ use packshot_pipeline::finding::{Axis, Region};
 use super::channel::Metric;
 use super::{Measured, ReviewRequest};
 
-/// Fewest matches of the surroundings that measure a stretch.
+/// Fewest matches beside the product that measure a stretch.
 const MATCHES_MIN: usize = 14;
 /// Smallest stretch worth undoing, and largest that a resize explains, as logarithms.
 const SMALLEST: f32 = 0.008;
 const LARGEST: f32 = 0.12;
 
 /// How much wider the whole picture became than it became taller, as a logarithm; `None`
-/// when the surroundings do not show it.
+/// when nothing beside the product shows it.
 pub(super) fn of_picture(registration: &Registration) -> Option<f32> {
-    let around = registration.surroundings?;
+    let around = registration.surroundings.or(registration.companion)?;
     let upright = around.similarity.angle.abs() < 0.03;
     let wide = around.affine.widening();
     let plain = around.affine.anisotropy() < 1.5 * wide.abs();

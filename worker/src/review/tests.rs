@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Format, Photo, PhotoInfo};
+use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use packshot_pipeline::finding::Axis;
 use packshot_pipeline::role::Role;
 
@@ -44,14 +44,6 @@ fn draw(paint: impl Fn(f32, f32) -> [f32; 3], wide: f32, ground: [u8; 3]) -> Dra
 
 fn reference() -> (Photo, Cutout) {
     let drawing = draw(product, 1.0, [238, 238, 236]);
-    let info = PhotoInfo {
-        format: Format::Png,
-        layout: "rgb8".to_owned(),
-        profile: None,
-        orientation: 1,
-        frames: 1,
-        notes: Vec::new(),
-    };
     let quality = CutoutQuality {
         source: CutoutSource::SuppliedAlpha,
         agreement: 1.0,
@@ -62,7 +54,7 @@ fn reference() -> (Photo, Cutout) {
         parts: 1,
     };
     let cutout = Cutout { foreground: drawing.rgb.clone(), alpha: drawing.mask, shadow: None, quality };
-    (Photo { rgb: drawing.rgb, alpha: None, info }, cutout)
+    (Photo::of_pixels(drawing.rgb, None), cutout)
 }
 
 fn reviewed(candidate: &RgbImage, role: Option<Role>) -> Review {

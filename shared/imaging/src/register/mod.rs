@@ -6,6 +6,7 @@
 //! Products without marks fall back to their outline. When neither holds, the answer is
 //! [`NotComparable`], never a guess.
 
+mod around;
 mod dense;
 mod fit;
 mod keypoints;
@@ -94,6 +95,8 @@ pub struct Registration {
     pub surroundings: Option<Surroundings>,
     /// Placement of another thing that was cut out together with the product.
     pub companion: Option<Surroundings>,
+    /// Whether the reference shows anything else than one thing on a plain ground.
+    pub scene: bool,
 }
 
 /// Placement of the unchanged surroundings.
@@ -195,10 +198,11 @@ pub fn register(
     let by_marks = hinted
         .and_then(|s| scene.by_keypoints(&s))
         .or_else(|| voted.as_ref().and_then(|(s, _)| scene.by_keypoints(s)));
-    if let Some(placed) = by_marks
-        && scene.edge_score(&placed.similarity) >= EDGES_MIN_KEYPOINTS
-    {
-        return Ok(scene.finish(placed));
+    if let Some(placed) = by_marks {
+        let edges = scene.edge_score(&placed.similarity);
+        if edges >= EDGES_MIN_KEYPOINTS {
+            return Ok(scene.finish(placed, edges));
+        }
     }
     let voted = voted.filter(|(_, members)| members.len() >= VOTES_MIN).map(|(s, _)| s);
     scene.by_edges(hinted.into_iter().chain(voted).chain(scene.by_outline())).ok_or_else(|| {
@@ -342,48 +346,6 @@ impl Scene {
         pixels
     }
 
-    fn surroundings(&self) -> Option<Surroundings> {
-        let tentative = matching::mutual(&self.other_points, &self.candidate_points);
-        let reach = (0.02 * self.size()).max(2.0);
-        let (similarity, members) = fit::vote(&tentative, reach)?;
-        let points: Vec<(f32, f32)> = members.iter().map(|&i| tentative[i].from).collect();
-        let spread = fit::spread(&points, &self.product_pixels());
-        let chosen: Vec<Match> = members.iter().map(|&i| tentative[i]).collect();
-        let affine =
-            fit::affine_of(&chosen, similarity.to_affine(), reach).unwrap_or_else(|| similarity.to_affine());
-        (members.len() >= INLIERS_MIN && spread > 0.02).then(|| Surroundings {
-            similarity: self.to_full(&similarity),
-            affine: self.affine_to_full(&affine),
-            inliers: members.len(),
-        })
-    }
-
-    /// Placement of the largest thing that was cut out together with the product but stands
-    /// apart from it: whichever of the two is the product, their sizes belong together.
-    fn companion(&self) -> Option<Surroundings> {
-        let labels = crate::mask::label(&crate::mask::threshold(&self.mask, 128));
-        let total: u64 = labels.components.iter().map(|c| c.area).sum();
-        let mut things: Vec<_> = labels.components.iter().filter(|c| c.area * 40 >= total).collect();
-        things.sort_by_key(|c| std::cmp::Reverse(c.area));
-        let width = self.mask.width() as usize;
-        let (w, h) = self.mask.dimensions();
-        things.into_iter().skip(1).find_map(|thing| {
-            let on = |(x, y): (f32, f32)| {
-                let (x, y) = ((x as u32).min(w - 1), (y as u32).min(h - 1));
-                labels.map[y as usize * width + x as usize] == thing.label
-            };
-            let own: Vec<Match> = self.tentative.iter().filter(|m| on(m.from)).copied().collect();
-            let (similarity, matches) = motions::apart(&own, (0.008 * self.size()).max(1.5))?;
-            let affine = fit::affine_of(&matches, similarity.to_affine(), 3.0)
-                .unwrap_or_else(|| similarity.to_affine());
-            Some(Surroundings {
-                similarity: self.to_full(&similarity),
-                affine: self.affine_to_full(&affine),
-                inliers: matches.len(),
-            })
-        })
-    }
-
     fn to_full(&self, working: &Similarity) -> Similarity {
         let scaled = working.resized(1.0 / self.reference.factor, 1.0 / self.candidate.factor);
         let (dx, dy) = scaled.apply(self.reference.offset.0, self.reference.offset.1);
@@ -396,7 +358,7 @@ impl Scene {
         Affine { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
     }
 
-    fn finish(&self, placed: Placed) -> Registration {
+    fn finish(&self, placed: Placed, edges: f32) -> Registration {
         let affine = self.affine_to_full(&placed.affine);
         let ratio = self.reference.factor / self.candidate.factor;
         let matches = placed
@@ -418,10 +380,11 @@ impl Scene {
             inliers: placed.inliers,
             spread: placed.spread,
             recall: placed.recall,
-            edges: self.edge_score(&placed.similarity),
+            edges,
             confidence: count * (placed.spread / 0.4).min(1.0),
             surroundings: self.surroundings(),
             companion: self.companion(),
+            scene: self.is_scene(),
         }
     }
 
@@ -450,7 +413,8 @@ impl Scene {
         }
         // settled, it may well be near enough for the marks to be matched after all
         if let Some(placed) = self.by_keypoints(&similarity) {
-            return Some(self.finish(placed));
+            let edges = self.edge_score(&placed.similarity);
+            return Some(self.finish(placed, edges));
         }
         let full = self.to_full(&similarity);
         Some(Registration {
@@ -465,6 +429,7 @@ impl Scene {
             confidence: (score - 0.4).clamp(0.0, 0.5),
             surroundings: self.surroundings(),
             companion: self.companion(),
+            scene: self.is_scene(),
         })
     }
 

@@ -6,7 +6,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use crate::cutout::{CutoutOptions, cut_out};
 use crate::mask;
-use crate::photo::{Cutout, Format, Photo, PhotoInfo};
+use crate::photo::{Cutout, Photo};
 
 /// A light table whose light falls off, times `shade`, with `product` (coverage and grey) on it.
 fn scene(shade: impl Fn(f32, f32) -> f32, product: impl Fn(f32, f32) -> (f32, f32)) -> RgbImage {
@@ -20,15 +20,7 @@ fn scene(shade: impl Fn(f32, f32) -> f32, product: impl Fn(f32, f32) -> (f32, f3
 }
 
 fn cut(rgb: RgbImage) -> Cutout {
-    let info = PhotoInfo {
-        format: Format::Png,
-        layout: "rgb8".into(),
-        profile: None,
-        orientation: 1,
-        frames: 1,
-        notes: Vec::new(),
-    };
-    cut_out(&Photo { rgb, alpha: None, info }, &CutoutOptions { agreement_min: 0.0 }).unwrap()
+    cut_out(&Photo::of_pixels(rgb, None), &CutoutOptions { agreement_min: 0.0 }).unwrap()
 }
 
 /// Coverage of an upright body, 120 wide, from row 90 down to row 300, with a soft edge.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use packshot_pipeline::change::Slot;
 use packshot_pipeline::ids::BatchId;
 use packshot_pipeline::manifest::Batch;
+use packshot_pipeline::pool::Pool;
 use packshot_pipeline::state::Event;
 use tracing::warn;
 
@@ -16,6 +17,9 @@ use crate::tell::tell;
 
 /// For how long what was seen is believed, in milliseconds: a pause acts within this time.
 const BELIEVED_MS: u64 = 1_000;
+
+/// How long a dispatcher may take to note that it sent a message, in milliseconds.
+const NOTED_MS: u64 = 500;
 
 /// What was last seen, and when.
 #[derive(Debug, Default)]
@@ -48,8 +52,7 @@ impl Driver {
                 if let Some(pool) = loaded.and_then(|loaded| loaded.state.pool(message.target)) {
                     let slot =
                         Slot { sku: message.sku.clone(), target: message.target, number: message.number };
-                    let now_ms = self.ports.clock.now_ms();
-                    self.ports.coordinator.mark_ready(&message.batch, pool, &[slot], now_ms).await?;
+                    self.give_back(&message.batch, pool, slot).await?;
                 }
                 Ok(Some("the batch is paused"))
             }
@@ -61,6 +64,17 @@ impl Driver {
                 Ok(Some("the batch is cancelled"))
             }
         }
+    }
+
+    /// Makes the slot of a message that is not kept ready again. A message may be here before
+    /// its dispatcher has noted that it was sent, which would take the slot away once more
+    /// until the sweep; so it is done again when that is over. Sent twice does no harm.
+    async fn give_back(&self, batch: &BatchId, pool: Pool, slot: Slot) -> Result<(), CoordinatorError> {
+        let slot = [slot];
+        let now_ms = self.ports.clock.now_ms();
+        self.ports.coordinator.mark_ready(batch, pool, &slot, now_ms).await?;
+        self.ports.clock.sleep(NOTED_MS).await;
+        self.ports.coordinator.mark_ready(batch, pool, &slot, now_ms).await
     }
 
     /// What is wanted of `batch`, as seen at most so many milliseconds ago.

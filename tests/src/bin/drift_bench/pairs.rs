@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use image::{GrayImage, RgbImage};
-use packshot_imaging::cutout::{CutoutOptions, cut_out};
-use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Format, Photo, PhotoInfo};
+use packshot_imaging::cutout::cut_out;
+use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use packshot_pipeline::finding::Axis;
 use packshot_worker::review::{self, ReviewRequest};
 use rayon::prelude::*;
@@ -44,6 +44,9 @@ pub(crate) struct Row {
     /// Inliers, spread, recall and edge correlation of the placement.
     #[serde(default)]
     pub(crate) placement: Option<[f32; 4]>,
+    /// How far two segmenters agreed on the reference's product, 0 to 1.
+    #[serde(default)]
+    pub(crate) agreement: Option<f32>,
     /// Why the product was not found.
     pub(crate) uncomparable: Option<String>,
     /// Time of one review on one thread, decoding and cutting out not counted.
@@ -58,6 +61,11 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// The kind of change, without its number.
+    pub(crate) fn kind(&self) -> &str {
+        self.label.sub.trim_end_matches(|c: char| c.is_ascii_digit())
+    }
+
     /// Whether a harmless pair is harmless on this axis. The zoomed twins of the scale scenes
     /// are cropped unevenly and then resized, so everything in them is stretched by 3 to 6 %:
     /// they answer for scale alone.
@@ -147,22 +155,14 @@ struct Reference {
 impl Reference {
     fn load(bench: &Path, reference: &str, mask: &str, given_masks: bool) -> anyhow::Result<Reference> {
         let rgb = open(&bench.join(reference))?;
-        let info = PhotoInfo {
-            format: Format::Png,
-            layout: "rgb8".to_owned(),
-            profile: None,
-            orientation: 1,
-            frames: 1,
-            notes: Vec::new(),
-        };
-        let photo = Photo { rgb, alpha: None, info };
+        let photo = Photo::of_pixels(rgb, None);
         let cutout = if given_masks {
             let path = bench.join(mask);
             let alpha =
                 image::open(&path).with_context(|| format!("{} cannot be read", path.display()))?.to_luma8();
             Ok(given(&photo.rgb, alpha))
         } else {
-            cut_out(&photo, &CutoutOptions::DEFAULT).map_err(|e| e.to_string())
+            cut_out(&photo, &review::TO_COMPARE).map_err(|e| e.to_string())
         };
         Ok(Reference { photo, cutout })
     }
@@ -197,6 +197,7 @@ fn one(how: &How, reference: &Reference, label: &Label) -> anyhow::Result<Row> {
         violations: BTreeMap::new(),
         confidence: BTreeMap::new(),
         placement: None,
+        agreement: None,
         uncomparable: None,
         milliseconds: 0.0,
     };
@@ -207,6 +208,7 @@ fn one(how: &How, reference: &Reference, label: &Label) -> anyhow::Result<Row> {
             return Ok(filled(row, measured));
         }
     };
+    row.agreement = Some(cutout.quality.agreement);
     let started = Instant::now();
     let measured = review::measure(&ReviewRequest {
         reference: &reference.photo,

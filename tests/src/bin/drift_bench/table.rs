@@ -111,8 +111,7 @@ fn harmless(out: &mut String, track: &str, pairs: &[&Measured], folds: &Folds) {
     );
     let mut groups: BTreeMap<String, Vec<&Measured>> = BTreeMap::new();
     for m in pairs.iter().filter(|m| m.label.label == 0) {
-        let kind = m.label.sub.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
-        groups.entry(kind).or_default().push(m);
+        groups.entry(m.kind().to_owned()).or_default().push(m);
         groups.entry("~all".to_owned()).or_default().push(m);
     }
     for (kind, group) in groups {
@@ -123,7 +122,7 @@ fn harmless(out: &mut String, track: &str, pairs: &[&Measured], folds: &Folds) {
             let t = folds.for_product(&m.label.product);
             rejected += usize::from(fit::fails(m, t));
             for axis in Axis::ALL {
-                if fit::score(m, axis, t).is_some_and(|s| s >= t.limit(axis)) {
+                if m.answers_for(axis) && fit::score(m, axis, t).is_some_and(|s| s >= t.limit(axis)) {
                     *axes.entry(axis.word()).or_default() += 1;
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! Three methods, each where it is best: small holes by frequency-selective extrapolation,
 //! holes in smooth surfaces by a membrane, large holes in textured surroundings by exemplars;
-//! all get their grain back. Measured by `worker/examples/edit_bench.rs`.
+//! all get their grain back. Measured by `tests/src/bin/edit_bench.rs`.
 
 mod exemplar;
 mod fourier;

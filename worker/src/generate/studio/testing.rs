@@ -1,7 +1,7 @@
 //! Made-up products for the studio's tests.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Format, Photo, PhotoInfo};
+use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use packshot_pipeline::catalog::{Dimensions, Product};
 use packshot_pipeline::facts::{Facts, Silhouette, Texture};
 use packshot_pipeline::finding::Region;
@@ -80,18 +80,7 @@ impl Case {
             stated: Vec::new(),
             contradictions: Vec::new(),
         };
-        let photo = Photo {
-            rgb: cutout.foreground.clone(),
-            alpha: Some(cutout.alpha.clone()),
-            info: PhotoInfo {
-                format: Format::Png,
-                layout: "rgba8".to_owned(),
-                profile: None,
-                orientation: 1,
-                frames: 1,
-                notes: Vec::new(),
-            },
-        };
+        let photo = Photo::of_pixels(cutout.foreground.clone(), Some(cutout.alpha.clone()));
         Self { product: product(title, category), facts, photo, cutout }
     }
 

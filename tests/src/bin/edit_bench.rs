@@ -1,7 +1,8 @@
 //! Measures the edit operations on real photos whose truth is known.
 //!
 //! ```text
-//! cargo run -p packshot-worker --example edit_bench -- PHOTOS_DIR [COUNT] [OUT_DIR]
+//! cargo build --release --workspace --bins
+//! target/release/edit_bench PHOTOS_DIR [COUNT] [OUT_DIR]
 //! ```
 //!
 //! Holes (dust of 2–4 px, creases of 5 px, blobs of 20–40 px) are punched into the product and

@@ -1,7 +1,8 @@
 //! Measures cut-outs against truth.
 //!
 //! ```text
-//! cargo run --release -p packshot-imaging --example matting_bench -- FOLDER [--side PX] [--save DIR] [--only WORD]
+//! cargo build --release --workspace --bins
+//! target/release/matting_bench FOLDER [--side PX] [--save DIR] [--only WORD]
 //! ```
 //!
 //! Every PNG of FOLDER with a transparent background is a truth: its product is scaled to
@@ -31,7 +32,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage, imageops};
 use packshot_imaging::blur::{Plane, gaussian};
 use packshot_imaging::cutout::{CutoutOptions, cut_out, cut_out_with_prior, recompose};
 use packshot_imaging::mask;
-use packshot_imaging::photo::{Cutout, Format, Photo, PhotoInfo, Rect};
+use packshot_imaging::photo::{Cutout, Photo, Rect};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -102,25 +103,13 @@ fn truths(folder: &Path, side: u32, only: Option<&str>) -> Result<Vec<Truth>, Bo
         }
         let rgba = file.to_rgba8();
         let alpha = GrayImage::from_fn(rgba.width(), rgba.height(), |x, y| Luma([rgba.get_pixel(x, y).0[3]]));
-        let photo = photo(file.to_rgb8(), Some(alpha));
+        let photo = Photo::of_pixels(file.to_rgb8(), Some(alpha));
         let Ok(cutout) = cut_out(&photo, &CutoutOptions::DEFAULT) else { continue };
         if let Some(cutout) = framed(&cutout, side) {
             found.push(Truth { name, cutout });
         }
     }
     Ok(found)
-}
-
-fn photo(rgb: RgbImage, alpha: Option<GrayImage>) -> Photo {
-    let info = PhotoInfo {
-        format: Format::Png,
-        layout: "rgb8".into(),
-        profile: None,
-        orientation: 1,
-        frames: 1,
-        notes: Vec::new(),
-    };
-    Photo { rgb, alpha, info }
 }
 
 /// The product with a margin of an eighth, scaled to `side`.
@@ -157,7 +146,7 @@ impl Truth {
             imageops::replace(&mut prior, &shift, 0, 0);
             cut_out_with_prior(&scene, &prior, &open)
         } else {
-            cut_out(&photo(scene.clone(), None), &open)
+            cut_out(&Photo::of_pixels(scene.clone(), None), &open)
         };
         let ms = started.elapsed().as_secs_f64() * 1e3;
         let Ok(found) = found else { return Score { ms, ..Score::default() } };
@@ -350,7 +339,7 @@ fn lemur(folder: &Path) -> Result<(), Box<dyn Error>> {
     let (scene, truth) = (image::open(scene)?.to_rgb8(), image::open(truth)?.to_luma8());
     let open = CutoutOptions { agreement_min: 0.0 };
     for (way, found) in [
-        ("blind", cut_out(&photo(scene.clone(), None), &open)),
+        ("blind", cut_out(&Photo::of_pixels(scene.clone(), None), &open)),
         ("prior", cut_out_with_prior(&scene, &mask::dilate(&truth, 4), &open)),
     ] {
         let found = found?;
