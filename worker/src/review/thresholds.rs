@@ -3,7 +3,8 @@
 //!
 //! Every metric has a scale, a high quantile of what it measures on pairs without drift.
 //! The score of an axis is its largest metric in units of its scale, and the axis fails
-//! from the split-conformal quantile of that score over the same pairs.
+//! from the split-conformal quantile of that score over the same pairs, times one factor: the
+//! least that keeps the budget of false rejects on products that were left out of the fit.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
