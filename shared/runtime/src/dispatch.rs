@@ -129,19 +129,8 @@ impl Dispatcher {
 
     /// Publishes slots in their order, and takes those that are confirmed out of the ready ones.
     async fn send(&self, pool: Pool, slots: &[(BatchId, Slot)]) -> Result<u64, CoordinatorError> {
-        let messages: Vec<_> = slots
-            .iter()
-            .map(|(batch, slot)| {
-                let message = Message {
-                    schema: Message::SCHEMA,
-                    batch: batch.clone(),
-                    sku: slot.sku.clone(),
-                    target: slot.target,
-                    number: slot.number,
-                };
-                (message, BTreeMap::new())
-            })
-            .collect();
+        let messages: Vec<_> =
+            slots.iter().map(|(batch, slot)| (Message::of(batch, slot), BTreeMap::new())).collect();
         let results = self.ports.broker.publish(pool, &messages).await;
         let mut sent: BTreeMap<&BatchId, Vec<Slot>> = BTreeMap::new();
         for ((batch, slot), result) in slots.iter().zip(results) {

@@ -257,14 +257,8 @@ async fn a_message_given_back_before_it_was_noted_as_sent_is_not_lost() {
     let paused = BatchControl { running: Running::Paused, ..first_control(&header) };
     plant.coordinator.control(&paused).await.unwrap();
     let slot = plant.coordinator.ready(&batch, Pool::Studio, u64::MAX, 1).await.unwrap().remove(0);
-    let message = Message {
-        schema: Message::SCHEMA,
-        batch: batch.clone(),
-        sku: slot.sku.clone(),
-        target: slot.target,
-        number: slot.number,
-    };
-    let sent = plant.ports.broker.publish(Pool::Studio, &[(message, BTreeMap::new())]).await;
+    let message = (Message::of(&batch, &slot), BTreeMap::new());
+    let sent = plant.ports.broker.publish(Pool::Studio, &[message]).await;
     assert!(sent.iter().all(Result::is_ok));
     plant.start(30, 1);
     sleep_ms(100).await;

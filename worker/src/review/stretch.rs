@@ -1,6 +1,6 @@
 //! A picture that was stretched as a whole, product and surroundings alike, by a careless
-//! resize: measured by the surroundings or by another thing beside it, undone before the product is judged, and reported as
-//! what it is instead of as a drift of the product.
+//! resize: measured by the surroundings or by another thing beside it, undone before the
+//! product is judged, and reported as what it is instead of as a drift of the product.
 
 use image::RgbImage;
 use packshot_imaging::register::{self, Registration};

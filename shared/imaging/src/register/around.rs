@@ -23,9 +23,8 @@ impl Scene {
 
     /// Placement of the largest thing that was cut out together with the product but stands
     /// apart from it: whichever of the two is the product, their sizes belong together.
-    pub(super) fn companion(&self) -> Option<Surroundings> {
-        let labels = self.labels();
-        let things = things(&labels);
+    pub(super) fn companion(&self, labels: &Labels) -> Option<Surroundings> {
+        let things = things(labels);
         let width = self.mask.width() as usize;
         let (w, h) = self.mask.dimensions();
         things.into_iter().skip(1).find_map(|thing| {
@@ -45,12 +44,14 @@ impl Scene {
         })
     }
 
-    fn labels(&self) -> Labels {
+    /// The pieces that were cut out.
+    pub(super) fn labels(&self) -> Labels {
         mask::label(&mask::threshold(&self.mask, 128))
     }
 
-    pub(super) fn is_scene(&self) -> bool {
-        self.other_points.len() >= INLIERS_MIN || things(&self.labels()).len() > 1
+    /// Whether the reference shows anything else than one thing on a plain ground.
+    pub(super) fn is_scene(&self, labels: &Labels) -> bool {
+        self.other_points.len() >= INLIERS_MIN || things(labels).len() > 1
     }
 }
 

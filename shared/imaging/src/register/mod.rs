@@ -371,6 +371,7 @@ impl Scene {
                 ..*m
             })
             .collect();
+        let labels = self.labels();
         let count = 1.0 - (-(placed.inliers as f32) / 20.0).exp();
         Registration {
             similarity: self.to_full(&placed.similarity),
@@ -383,8 +384,8 @@ impl Scene {
             edges,
             confidence: count * (placed.spread / 0.4).min(1.0),
             surroundings: self.surroundings(),
-            companion: self.companion(),
-            scene: self.is_scene(),
+            companion: self.companion(&labels),
+            scene: self.is_scene(&labels),
         }
     }
 
@@ -417,6 +418,7 @@ impl Scene {
             return Some(self.finish(placed, edges));
         }
         let full = self.to_full(&similarity);
+        let labels = self.labels();
         Some(Registration {
             similarity: full,
             affine: full.to_affine(),
@@ -428,8 +430,8 @@ impl Scene {
             edges: score,
             confidence: (score - 0.4).clamp(0.0, 0.5),
             surroundings: self.surroundings(),
-            companion: self.companion(),
-            scene: self.is_scene(),
+            companion: self.companion(&labels),
+            scene: self.is_scene(&labels),
         })
     }
 

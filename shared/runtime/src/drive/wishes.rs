@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use packshot_pipeline::change::Slot;
 use packshot_pipeline::ids::BatchId;
 use packshot_pipeline::manifest::Batch;
 use packshot_pipeline::pool::Pool;
@@ -50,9 +49,7 @@ impl Driver {
             Running::Paused => {
                 let loaded = self.ports.coordinator.load(&message.batch, &message.sku).await?;
                 if let Some(pool) = loaded.and_then(|loaded| loaded.state.pool(message.target)) {
-                    let slot =
-                        Slot { sku: message.sku.clone(), target: message.target, number: message.number };
-                    self.give_back(&message.batch, pool, slot).await?;
+                    self.give_back(message, pool).await?;
                 }
                 Ok(Some("the batch is paused"))
             }
@@ -69,8 +66,8 @@ impl Driver {
     /// Makes the slot of a message that is not kept ready again. A message may be here before
     /// its dispatcher has noted that it was sent, which would take the slot away once more
     /// until the sweep; so it is done again when that is over. Sent twice does no harm.
-    async fn give_back(&self, batch: &BatchId, pool: Pool, slot: Slot) -> Result<(), CoordinatorError> {
-        let slot = [slot];
+    async fn give_back(&self, message: &Message, pool: Pool) -> Result<(), CoordinatorError> {
+        let (batch, slot) = (&message.batch, [message.slot()]);
         let now_ms = self.ports.clock.now_ms();
         self.ports.coordinator.mark_ready(batch, pool, &slot, now_ms).await?;
         self.ports.clock.sleep(NOTED_MS).await;

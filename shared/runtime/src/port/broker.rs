@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use packshot_pipeline::change::Slot;
 use packshot_pipeline::ids::{BatchId, Sku};
 use packshot_pipeline::pool::Pool;
 use packshot_pipeline::state::Target;
@@ -58,6 +59,22 @@ impl Message {
     pub const SCHEMA: u32 = 1;
     /// The largest body that is read; a longer one is a dead letter.
     pub const BYTES_MAX: usize = 64 * 1024;
+
+    /// The message that hands out a slot of a batch.
+    pub fn of(batch: &BatchId, slot: &Slot) -> Message {
+        Message {
+            schema: Message::SCHEMA,
+            batch: batch.clone(),
+            sku: slot.sku.clone(),
+            target: slot.target,
+            number: slot.number,
+        }
+    }
+
+    /// The slot that it hands out.
+    pub fn slot(&self) -> Slot {
+        Slot { sku: self.sku.clone(), target: self.target, number: self.number }
+    }
 
     /// The message as bytes.
     pub fn to_bytes(&self) -> Bytes {
