@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo build --release --workspace --bins
-//! target/release/matting_bench FOLDER [--side PX] [--save DIR] [--only WORD]
+//! target/release/matting_bench FOLDER [--side PX] [--save DIR] [--only WORD] [--on WORD] [--way blind|prior]
 //! ```
 //!
 //! Every PNG of FOLDER with a transparent background is a truth: its product is scaled to
@@ -19,7 +19,8 @@
 //! - `fringe`: mean error in 8-bit levels when put on mid grey, on half-covered pixels;
 //! - `ms`: per photo. The last line says the process's peak memory.
 //!
-//! `--save` writes the cut-outs that fall under 0.97 as PNG. A folder with `lemur.png` and
+//! `--save` writes the cut-outs that fall under 0.97 as JPEG. `--only` takes the photos whose names
+//! hold a word, `--on` the backgrounds, `--way` one of the two ways. A folder with `lemur.png` and
 //! `lemur_alpha.png` is measured as such a pair too.
 
 #![allow(clippy::print_stdout, reason = "a command line tool's table goes to stdout")]
@@ -44,12 +45,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(args.first().ok_or("usage: matting_bench FOLDER [--side PX] [--save DIR]")?);
     let side: u32 = option("--side").map_or(Ok(1024), |s| s.parse())?;
     let save = option("--save").map(PathBuf::from);
+    let on = option("--on").map_or("", String::as_str);
+    let way = option("--way").map_or("", String::as_str);
     let truths = truths(&folder, side, option("--only").map(String::as_str))?;
     println!("{} true cut-outs, longest side {side} px", truths.len());
     println!("{HEADER}");
-    for prior in [false, true] {
+    for prior in [false, true].into_iter().filter(|prior| way_of(*prior).contains(way)) {
         let mut all = Vec::new();
-        for kind in BACKGROUNDS {
+        for kind in BACKGROUNDS.into_iter().filter(|kind| kind.contains(on)) {
             let scores: Vec<Score> = truths
                 .iter()
                 .enumerate()
@@ -159,7 +162,7 @@ impl Truth {
             ms,
         };
         if let Some(folder) = save.filter(|_| score.iou < 0.97) {
-            let way = if with_prior { "prior" } else { "blind" };
+            let way = way_of(with_prior);
             let magenta = RgbImage::from_pixel(1, 1, Rgb([255, 0, 255]));
             let mut sheet = RgbImage::new(w * 2, h);
             imageops::replace(&mut sheet, &scene, 0, 0);
@@ -172,6 +175,10 @@ impl Truth {
     }
 }
 
+fn way_of(prior: bool) -> &'static str {
+    if prior { "prior" } else { "blind" }
+}
+
 fn row(kind: &str, prior: bool, scores: &[Score]) -> String {
     let mean = |scores: &[Score], value: fn(&Score) -> f64| {
         scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64
@@ -180,7 +187,7 @@ fn row(kind: &str, prior: bool, scores: &[Score]) -> String {
     let good = |score: &Score| f64::from(u8::from(score.iou >= 0.97));
     format!(
         "{kind:11} {:6} {:.3}  {:.2}  {:.2}   {:.2}    {:.3}       {:.2} {:.3}  {:.3} {:6.1} {:5.0}",
-        if prior { "prior" } else { "blind" },
+        way_of(prior),
         mean(scores, |s| s.iou),
         mean(scores, good),
         mean(scores, |s| f64::from(u8::from(s.iou >= 0.95))),

@@ -12,7 +12,7 @@ use packshot_imaging::photo::Rect;
 use packshot_pipeline::finding::Axis;
 
 use super::channel::{Channel, Metric, quantile};
-use super::frame::Frame;
+use super::frame::{Frame, Ground};
 
 /// Colours that the product's surface is divided into.
 const CLUSTERS: usize = 7;
@@ -46,7 +46,7 @@ struct Part {
 /// Measures the axis.
 pub(super) fn measure(frame: &Frame, size: (u32, u32)) -> Channel {
     let parts = parts(frame);
-    let background = background_gain(frame);
+    let background = background_gain(frame).filter(|_| frame.ground == Ground::Background);
     let light = Light { gain: fit_gain(&parts, background), background };
     if parts.is_empty() {
         return Channel::silent(Axis::Colour);

@@ -21,6 +21,15 @@ const MARGIN: f32 = 0.14;
 /// Rim of the core in which marks are not compared, by the product's size.
 const RIM: f32 = 0.02;
 
+/// What lies around the mask of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ground {
+    /// What the product stands before.
+    Background,
+    /// The rest of the product: the mask is only a part of it.
+    Product,
+}
+
 /// Two pictures of one product, pixel upon pixel.
 pub(super) struct Frame {
     /// Width of every plane.
@@ -44,6 +53,8 @@ pub(super) struct Frame {
     pub(super) mask: GrayImage,
     /// Distance of every pixel from the product, 0 inside.
     pub(super) outside: Plane,
+    /// What lies around the mask.
+    pub(super) ground: Ground,
     /// Well inside the product and visible in the candidate.
     pub(super) core: Vec<bool>,
     /// The core without its rim, which shows the outline's errors before any change of marks.
@@ -68,6 +79,7 @@ impl Frame {
         ref_mask: &GrayImage,
         candidate: &RgbImage,
         registration: &Registration,
+        ground: Ground,
     ) -> Option<Frame> {
         let bounds = mask::bounds(ref_mask, 128)?;
         let longest = bounds.w.max(bounds.h) as f32;
@@ -116,6 +128,7 @@ impl Frame {
             reference: small_reference,
             candidate: drawn,
             outside,
+            ground,
             mask: small_mask,
             core,
             inner,
@@ -192,7 +205,7 @@ fn capped(affine: &Affine, similarity: &Similarity) -> Affine {
 }
 
 /// `rect` grown by `by` pixels on every side, clipped to a picture.
-fn grown(rect: Rect, by: u32, (w, h): (u32, u32)) -> Rect {
+pub(super) fn grown(rect: Rect, by: u32, (w, h): (u32, u32)) -> Rect {
     let (x, y) = (rect.x.saturating_sub(by), rect.y.saturating_sub(by));
     Rect {
         x,
@@ -251,7 +264,7 @@ impl Source {
     }
 }
 
-fn cubic(rgb: &RgbImage, x: f32, y: f32) -> [u8; 3] {
+pub(super) fn cubic(rgb: &RgbImage, x: f32, y: f32) -> [u8; 3] {
     let (w, h) = (rgb.width() as i64, rgb.height() as i64);
     let x = x.clamp(-2.0, w as f32 + 2.0);
     let y = y.clamp(-2.0, h as f32 + 2.0);

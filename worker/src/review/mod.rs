@@ -25,6 +25,7 @@ mod scale;
 mod shape;
 mod stretch;
 pub mod thresholds;
+mod turned;
 pub mod verdict;
 mod words;
 
@@ -36,11 +37,11 @@ use packshot_imaging::cutout::CutoutOptions;
 use packshot_imaging::photo::{Cutout, Photo};
 use packshot_imaging::register::{self, Registration, Similarity};
 use packshot_pipeline::facts::Facts;
-use packshot_pipeline::finding::Review;
+use packshot_pipeline::finding::{Region, Review};
 use packshot_pipeline::role::Role;
 
 use channel::{Channel, Violation};
-use frame::Frame;
+use frame::{Frame, Ground};
 use thresholds::Thresholds;
 
 /// Share of the product that must be in the frame where the role wants the whole product.
@@ -87,11 +88,27 @@ pub struct Reviewed {
 pub struct Measured {
     /// One channel per axis that could be measured.
     pub channels: Vec<Channel>,
-    /// Why the product could not be found, if it could not.
-    pub uncomparable: Option<String>,
+    /// How much of the product they are about.
+    pub extent: Extent,
     /// The placement found.
     pub registration: Option<Registration>,
     glow: Option<Glow>,
+}
+
+/// How much of the product two pictures let compare.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// All that is seen of it.
+    Whole,
+    /// One part of a product that was turned.
+    Part {
+        /// Which, in a sentence.
+        which: String,
+        /// Where in the candidate.
+        region: Region,
+    },
+    /// Nothing, and why.
+    Nothing(String),
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +129,7 @@ pub fn review(request: &ReviewRequest) -> Reviewed {
 
 /// Decides on what was measured.
 pub fn decide(measured: &Measured, role: Option<Role>, thresholds: &Thresholds) -> Review {
-    verdict::decide(&measured.channels, measured.uncomparable.as_deref(), role, thresholds)
+    verdict::decide(&measured.channels, &measured.extent, role, thresholds)
 }
 
 /// Draws the evidence of a review.
@@ -154,7 +171,10 @@ fn measure_candidate(request: &ReviewRequest) -> Measured {
     }
     let registration = match register::register(rgb, mask, candidate, request.hint) {
         Ok(found) => found,
-        Err(why) => return unmeasured(rgb, candidate, why.to_string()),
+        Err(why) => {
+            let part = turned::measure(request, candidate);
+            return part.unwrap_or_else(|| unmeasured(rgb, candidate, why.to_string()));
+        }
     };
     if let Some(stretch) = stretch::of_picture(&registration) {
         return stretch::measure_undone(request, candidate, stretch);
@@ -166,7 +186,7 @@ fn measure_candidate(request: &ReviewRequest) -> Measured {
 fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registration: Registration) -> Measured {
     let rgb = &request.reference.rgb;
     let mask = &request.cutout.alpha;
-    let Some(frame) = Frame::new(rgb, mask, candidate, &registration) else {
+    let Some(frame) = Frame::new(rgb, mask, candidate, &registration, Ground::Background) else {
         return unmeasured(rgb, candidate, "the product is too small in one of the pictures".to_owned());
     };
     if frame.visible_share < SHOWN_MIN || frame.core_count() < 100 {
@@ -200,7 +220,7 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
         map: glow_map(&frame, &features.map),
         placement: frame.placement,
     };
-    Measured { channels, uncomparable: None, registration: Some(registration), glow: Some(glow) }
+    Measured { channels, extent: Extent::Whole, registration: Some(registration), glow: Some(glow) }
 }
 
 /// Measures a candidate whose product is, pixel upon pixel, the reference's own where the
@@ -210,7 +230,7 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
     let mask = &request.cutout.alpha;
     let registration = locked::claimed(hint);
     // The foreground is the photo without its background's light in the rim: what is placed.
-    let frame = Frame::new(&request.cutout.foreground, mask, candidate, &registration)?;
+    let frame = Frame::new(&request.cutout.foreground, mask, candidate, &registration, Ground::Background)?;
     let residual = locked::residual(&frame).filter(|residual| *residual < 1.0)?;
     let rules = rules::of(request.role);
     let mut channels = locked::channels(residual);
@@ -232,7 +252,7 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
         map: glow_map(&frame, &features.map),
         placement: frame.placement,
     };
-    Some(Measured { channels, uncomparable: None, registration: Some(registration), glow: Some(glow) })
+    Some(Measured { channels, extent: Extent::Whole, registration: Some(registration), glow: Some(glow) })
 }
 
 fn cut_by_frame(frame: &Frame) -> Violation {
@@ -266,7 +286,7 @@ fn glow_map(frame: &Frame, structure: &[f32]) -> Vec<f32> {
 fn unmeasured(reference: &RgbImage, candidate: &RgbImage, why: String) -> Measured {
     Measured {
         channels: vec![claim::codes_only(reference, candidate)],
-        uncomparable: Some(why),
+        extent: Extent::Nothing(why),
         registration: None,
         glow: None,
     }

@@ -4,6 +4,7 @@
 use packshot_pipeline::finding::{Axis, AxisScore, Finding, Review, Severity, Verdict};
 use packshot_pipeline::role::Role;
 
+use super::Extent;
 use super::channel::{Channel, Metric};
 use super::thresholds::Thresholds;
 
@@ -12,14 +13,9 @@ const FAR_BEYOND: f64 = 1.5;
 /// Below this confidence a failing product axis is for a person to judge.
 const CONFIDENCE_MIN: f64 = 0.25;
 
-/// Decides. `channels` holds at most one channel per axis; `uncomparable` is the reason when
-/// the product could not be found in the candidate.
-pub fn decide(
-    channels: &[Channel],
-    uncomparable: Option<&str>,
-    role: Option<Role>,
-    thresholds: &Thresholds,
-) -> Review {
+/// Decides. `channels` holds at most one channel per axis, measured over this `extent` of the
+/// product.
+pub fn decide(channels: &[Channel], extent: &Extent, role: Option<Role>, thresholds: &Thresholds) -> Review {
     let mut axes = Vec::with_capacity(Axis::ALL.len());
     let mut findings: Vec<(f64, Finding)> = Vec::new();
     for axis in Axis::ALL {
@@ -30,13 +26,18 @@ pub fn decide(
         }
     }
     findings.sort_by(|a, b| b.1.severity.cmp(&a.1.severity).then(b.0.total_cmp(&a.0)));
-    let verdict = verdict(channels, &axes, uncomparable, role, thresholds);
-    if let Some(reason) = uncomparable {
+    let verdict = verdict(channels, &axes, extent, role, thresholds);
+    let limited = match extent {
+        Extent::Whole => None,
+        Extent::Part { which, region } => Some((which.clone(), Some(*region))),
+        Extent::Nothing(why) => Some((format!("not comparable: {why}"), None)),
+    };
+    if let Some((evidence, region)) = limited {
         let finding = Finding {
             axis: Axis::Shape,
             severity: Severity::Warning,
-            region: None,
-            evidence: format!("not comparable: {reason}"),
+            region,
+            evidence,
             value: 0.0,
             threshold: 0.0,
         };
@@ -46,7 +47,7 @@ pub fn decide(
         axes,
         findings: findings.into_iter().map(|(_, f)| f).collect(),
         verdict,
-        comparable: uncomparable.is_none(),
+        comparable: !matches!(extent, Extent::Nothing(_)),
     }
 }
 
@@ -111,13 +112,22 @@ fn findings_of(channel: &Channel, thresholds: &Thresholds) -> Vec<(f64, Finding)
 fn verdict(
     channels: &[Channel],
     axes: &[AxisScore],
-    uncomparable: Option<&str>,
+    extent: &Extent,
     role: Option<Role>,
     thresholds: &Thresholds,
 ) -> Verdict {
     let failing = |axis: Axis| axes.iter().find(|a| a.axis == axis && !a.pass);
-    if let Some(reason) = uncomparable {
-        return Verdict::Human { why: format!("cannot be measured against the reference: {reason}") };
+    match extent {
+        Extent::Whole => {}
+        Extent::Part { which, .. } => {
+            let failed =
+                Axis::ALL.into_iter().find_map(failing).map(|a| explain(channels, a.axis, thresholds));
+            let there = failed.map(|found| format!("; {found}")).unwrap_or_default();
+            return Verdict::Human { why: format!("{which}{there}; the rest is for you to judge") };
+        }
+        Extent::Nothing(why) => {
+            return Verdict::Human { why: format!("cannot be measured against the reference: {why}") };
+        }
     }
     let product = [Axis::Shape, Axis::Feature, Axis::Colour, Axis::Material, Axis::Scale];
     if let Some(axis) = product.into_iter().filter_map(failing).max_by(|a, b| over(a).total_cmp(&over(b))) {
@@ -177,34 +187,42 @@ fn cure(channels: &[Channel], axis: Axis, thresholds: &Thresholds) -> Option<Ver
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use super::*;
-    use packshot_pipeline::finding::EditOp;
+    use packshot_pipeline::finding::{EditOp, Region};
 
     fn channel(axis: Axis, value: f64, cure: Option<(EditOp, &'static str)>) -> Channel {
         let metric = Metric { name: "m", value, region: None, evidence: "something".to_owned(), cure };
         Channel { axis, metrics: vec![metric], violations: Vec::new(), confidence: 1.0 }
     }
 
-    fn check(channels: &[Channel], uncomparable: Option<&str>, word: &str) -> Review {
-        let review = decide(channels, uncomparable, Some(Role::Main), &Thresholds::nothing());
+    fn check(channels: &[Channel], extent: &Extent, word: &str) -> Review {
+        let review = decide(channels, extent, Some(Role::Main), &Thresholds::nothing());
         assert_eq!(review.verdict.word(), word, "{:?}", review.verdict);
         assert_eq!(review.axes.iter().map(|a| a.axis).collect::<Vec<_>>(), Axis::ALL);
         review
     }
 
+    fn nothing() -> Extent {
+        Extent::Nothing("nothing matches".to_owned())
+    }
+
     #[test]
     fn every_situation_has_its_verdict() {
-        check(&[channel(Axis::Shape, 0.5, None)], None, "accept");
-        check(&[channel(Axis::Shape, 1.2, None)], None, "human");
-        check(&[channel(Axis::Shape, 3.0, None)], None, "regenerate");
-        check(&[channel(Axis::Claim, 2.0, Some((EditOp::Erase, "stray object")))], None, "edit");
-        check(&[channel(Axis::Claim, 2.0, None)], None, "regenerate");
-        check(&[], Some("nothing matches"), "human");
-        check(&[channel(Axis::Shape, f64::NAN, None)], None, "accept");
+        check(&[channel(Axis::Shape, 0.5, None)], &Extent::Whole, "accept");
+        check(&[channel(Axis::Shape, 1.2, None)], &Extent::Whole, "human");
+        check(&[channel(Axis::Shape, 3.0, None)], &Extent::Whole, "regenerate");
+        check(&[channel(Axis::Claim, 2.0, Some((EditOp::Erase, "stray object")))], &Extent::Whole, "edit");
+        check(&[channel(Axis::Claim, 2.0, None)], &Extent::Whole, "regenerate");
+        check(&[], &nothing(), "human");
+        check(&[channel(Axis::Shape, f64::NAN, None)], &Extent::Whole, "accept");
+        let part =
+            Extent::Part { which: "only the label".to_owned(), region: Region { x: 0, y: 0, w: 9, h: 9 } };
+        assert!(check(&[channel(Axis::Colour, 0.1, None)], &part, "human").comparable);
+        check(&[channel(Axis::Colour, 9.0, None)], &part, "human");
     }
 
     #[test]
     fn what_cannot_be_measured_is_neither_drift_nor_pass() {
-        let review = check(&[], Some("nothing matches"), "human");
+        let review = check(&[], &nothing(), "human");
         assert!(!review.comparable);
         assert!(review.axes.iter().all(|a| a.score.is_none()));
     }

@@ -12,8 +12,10 @@ mod fit;
 mod keypoints;
 mod matching;
 mod motions;
+mod parts;
 mod silhouette;
 mod transform;
+mod views;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ use crate::photo::Rect;
 use crate::resize;
 pub use matching::Match;
 pub use motions::{Motions, motions};
+pub use parts::{Part, part};
 pub use transform::{Affine, Similarity};
 
 use keypoints::Keypoint;

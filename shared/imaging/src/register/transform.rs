@@ -92,6 +92,37 @@ impl Affine {
         (self.a * x + self.b * y + self.tx, self.c * x + self.d * y + self.ty)
     }
 
+    /// The map that moves by `first` and then by this one.
+    pub fn after(&self, first: &Affine) -> Affine {
+        let (tx, ty) = self.apply(first.tx, first.ty);
+        Affine {
+            a: self.a * first.a + self.b * first.c,
+            b: self.a * first.b + self.b * first.d,
+            c: self.c * first.a + self.d * first.c,
+            d: self.c * first.b + self.d * first.d,
+            tx,
+            ty,
+        }
+    }
+
+    /// The map back; `None` for a map onto a line.
+    pub fn inverse(&self) -> Option<Affine> {
+        let det = self.a * self.d - self.b * self.c;
+        if !det.is_finite() || det.abs() < 1e-9 {
+            return None;
+        }
+        let (a, b, c, d) = (self.d / det, -self.b / det, -self.c / det, self.a / det);
+        Some(Affine { a, b, c, d, tx: -(a * self.tx + b * self.ty), ty: -(c * self.tx + d * self.ty) })
+    }
+
+    /// The similarity nearest to the map that moves `(x, y)` to the same place.
+    pub fn nearest_similarity(&self, (x, y): (f32, f32)) -> Similarity {
+        let (cos, sin) = ((self.a + self.d) / 2.0, (self.c - self.b) / 2.0);
+        let turned = Similarity { scale: cos.hypot(sin).max(1e-9), angle: sin.atan2(cos), tx: 0.0, ty: 0.0 };
+        let ((u, v), (p, q)) = (self.apply(x, y), turned.apply(x, y));
+        Similarity { tx: u - p, ty: v - q, ..turned }
+    }
+
     /// Logarithm of the ratio of the larger to the smaller singular value: 0 = no stretch,
     /// 0.06 = about 6 % longer one way than the other.
     pub fn anisotropy(&self) -> f32 {
@@ -145,6 +176,18 @@ mod tests {
         let (x, y) = s.apply(40.0, 60.0);
         let (u, v) = s.resized(0.5, 2.0).apply(20.0, 30.0);
         assert!((u - 2.0 * x).abs() < 1e-3 && (v - 2.0 * y).abs() < 1e-3);
+    }
+
+    #[test]
+    fn an_affine_map_and_its_inverse_cancel() {
+        let map = Affine { a: 1.2, b: 0.3, c: -0.2, d: 0.7, tx: 12.0, ty: -5.0 };
+        let back = map.inverse().expect("a map of full rank").after(&map);
+        let (x, y) = back.apply(40.0, 70.0);
+        assert!((x - 40.0).abs() < 1e-3 && (y - 70.0).abs() < 1e-3);
+        assert!(Affine { a: 1.0, b: 2.0, c: 2.0, d: 4.0, tx: 0.0, ty: 0.0 }.inverse().is_none());
+        let turned = Similarity { scale: 1.5, angle: 0.4, tx: 3.0, ty: 4.0 };
+        let near = turned.to_affine().nearest_similarity((10.0, 20.0));
+        assert!((near.scale - 1.5).abs() < 1e-4 && (near.tx - 3.0).abs() < 1e-3);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use image::{GrayImage, RgbImage};
 use packshot_imaging::cutout::cut_out;
 use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use packshot_pipeline::finding::Axis;
-use packshot_worker::review::{self, ReviewRequest};
+use packshot_worker::review::{self, Extent, ReviewRequest};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -232,7 +232,10 @@ fn one(how: &How, reference: &Reference, label: &Label) -> anyhow::Result<Row> {
 
 fn filled(mut row: Row, measured: review::Measured) -> Row {
     row.placement = measured.registration.as_ref().map(|r| [r.inliers as f32, r.spread, r.recall, r.edges]);
-    row.uncomparable = measured.uncomparable;
+    row.uncomparable = match measured.extent {
+        Extent::Whole => None,
+        Extent::Part { which: why, .. } | Extent::Nothing(why) => Some(why),
+    };
     for channel in measured.channels {
         let values = channel.metrics.iter().map(|m| (m.name.to_owned(), m.value)).collect();
         row.metrics.insert(channel.axis, values);
