@@ -130,3 +130,32 @@ fn every_candidate_is_answered() {
         assert_eq!(review.verdict.word(), "human");
     }
 }
+
+/// The product turned until it is half as wide and most of it is hidden.
+fn turned(paint: impl Fn(f32, f32) -> [f32; 3]) -> RgbImage {
+    RgbImage::from_fn(SIDE, SIDE, |x, y| {
+        let u = ((x as f32 + 0.5) / SIDE as f32 - 0.3) / 0.3;
+        let v = ((y as f32 + 0.5) / SIDE as f32 - 0.08 - 0.12 * u) / 0.8;
+        if (0.0..0.6).contains(&u) && (0.0..1.0).contains(&v) {
+            Rgb(paint(u, v).map(|c| c.clamp(0.0, 255.0) as u8))
+        } else {
+            Rgb([230, 232, 236])
+        }
+    })
+}
+
+#[test]
+fn what_is_found_of_a_turned_product_goes_to_a_person() {
+    let review = reviewed(&turned(product), None);
+    assert!(review.comparable, "{:?}", review.verdict);
+    assert_eq!(review.verdict.word(), "human", "{:?}", review.verdict);
+    assert!(review.axes.iter().all(|axis| axis.pass), "{:?}", review.axes);
+    let told = |axis: Axis| review.axes.iter().any(|a| a.axis == axis && a.score.is_some());
+    assert!(told(Axis::Colour) && !told(Axis::Shape) && !told(Axis::Feature), "{:?}", review.axes);
+    let place = review.findings[0].region.expect("where the part is");
+    assert!(place.x + place.w <= SIDE && place.x > SIDE / 4, "{place:?}");
+
+    let dyed = reviewed(&turned(|u, v| [product(u, v)[2], product(u, v)[0], product(u, v)[1]]), None);
+    assert!(dyed.axes.iter().any(|a| a.axis == Axis::Colour && !a.pass), "{:?}", dyed.axes);
+    assert_eq!(dyed.verdict.word(), "human");
+}
