@@ -128,6 +128,7 @@ fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame
         mask: mask.as_ref(),
         product: Some(&product),
         picture: None,
+        picture_product: None,
         settings: &BTreeMap::new(),
     };
     match apply(&request) {

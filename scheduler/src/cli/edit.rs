@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
+use packshot_imaging::photo::Photo;
 use packshot_pipeline::finding::EditOp;
 use packshot_worker::edit::{self, EditError, EditRequest, Kind};
 
@@ -31,7 +32,8 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
         alpha: photo.alpha.as_ref(),
         mask: mask.as_ref(),
         product: None,
-        picture: picture.as_ref(),
+        picture: picture.as_ref().map(|picture| &picture.rgb),
+        picture_product: picture.as_ref().and_then(|picture| picture.alpha.as_ref()),
         settings: &settings,
     })
     .map_err(|error| {
@@ -62,10 +64,10 @@ fn parse(settings: &[String]) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 /// The picture that a setting of the operation names as a file, if one does.
-fn picture(op: EditOp, settings: &BTreeMap<String, String>) -> Result<Option<image::RgbImage>, Failure> {
+fn picture(op: EditOp, settings: &BTreeMap<String, String>) -> Result<Option<Photo>, Failure> {
     let named = edit::settings(op).iter().find(|setting| setting.kind == Kind::Picture);
     match named.and_then(|setting| settings.get(setting.name)) {
-        Some(path) => images::read(path.as_ref()).map(|photo| Some(photo.rgb)),
+        Some(path) => images::read(path.as_ref()).map(Some),
         None => Ok(None),
     }
 }

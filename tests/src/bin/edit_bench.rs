@@ -145,6 +145,7 @@ fn changed_outside(image: &RgbImage, holes: &GrayImage) -> Result<u64> {
         mask: Some(holes),
         product: None,
         picture: None,
+        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request)?;
@@ -172,6 +173,7 @@ fn enlarging(samples: &[Sample], out: Option<&Path>) -> Result<()> {
                     mask: None,
                     product: None,
                     picture: None,
+                    picture_product: None,
                     settings: &settings,
                 };
                 apply(&request)?.image

@@ -74,6 +74,8 @@ const CASES: &[Case] = &[
     Case { op: EditOp::Compose, pairs: &[] },
     Case { op: EditOp::Compose, pairs: &[("height", "0.1"), ("shadow", "none")] },
     Case { op: EditOp::Style, pairs: &[] },
+    Case { op: EditOp::Harmonise, pairs: &[] },
+    Case { op: EditOp::Harmonise, pairs: &[("strength", "0")] },
     Case { op: EditOp::Crop, pairs: &[] },
     Case { op: EditOp::Crop, pairs: &[("ratio", "1:1"), ("margin", "0.02")] },
     Case { op: EditOp::Crop, pairs: &[("rect", "0,0,1,1")] },
@@ -103,6 +105,7 @@ fn no_operation_panics_or_reaches_outside_on_any_size_and_mask() {
                     mask: mask.as_ref(),
                     product: Some(&cutout),
                     picture: Some(&image),
+                    picture_product: None,
                     settings: &settings,
                 };
                 match apply(&request) {
@@ -134,6 +137,7 @@ fn the_same_request_gives_the_same_bytes() {
             mask: mask.as_ref(),
             product: Some(&cutout),
             picture: Some(&image),
+            picture_product: None,
             settings: &settings,
         };
         let (Ok(a), Ok(b)) = (apply(&request), apply(&request)) else { continue };
@@ -154,6 +158,7 @@ fn sizes_that_do_not_belong_together_are_refused() {
             mask: Some(&mask),
             product: None,
             picture: None,
+            picture_product: None,
             settings: &settings,
         };
         let error = apply(&request).unwrap_err();
@@ -175,6 +180,7 @@ fn unknown_settings_are_refused_with_the_list() {
             mask: None,
             product: None,
             picture: None,
+            picture_product: None,
             settings: &settings,
         };
         let error = apply(&request).unwrap_err().to_string();
@@ -196,6 +202,7 @@ fn an_operation_that_reaches_outside_is_thrown_away() {
         mask: None,
         product: None,
         picture: None,
+        picture_product: None,
         settings: &settings,
     };
     let mut broken = image.clone();
@@ -229,6 +236,7 @@ fn a_speck_is_found_and_replaced_with_texture() {
         mask: None,
         product: Some(&cutout),
         picture: None,
+        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request).unwrap();
@@ -258,6 +266,7 @@ fn erasing_fills_from_the_background_and_leaves_the_product() {
         mask: Some(&mask),
         product: Some(&cutout),
         picture: None,
+        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request).unwrap();
@@ -280,6 +289,7 @@ fn enlarging_gives_the_input_back_when_shrunk() {
             mask: None,
             product: None,
             picture: None,
+            picture_product: None,
             settings: &settings,
         };
         let edited = apply(&request).unwrap();
