@@ -129,6 +129,7 @@ fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame
         product: Some(&product),
         segmenter: None,
         picture: None,
+        picture_product: None,
         settings: &BTreeMap::new(),
     };
     match apply(&request) {
