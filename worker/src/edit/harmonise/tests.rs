@@ -55,6 +55,7 @@ fn harmonised(
         mask: None,
         product: Some(product),
         picture: Some(target.0),
+        segmenter: None,
         picture_product: Some(target.1),
         settings: &settings,
     })
@@ -170,6 +171,7 @@ fn a_colour_of_its_own_without_a_picture_is_asked_for() {
         mask: None,
         product: Some(&product),
         picture: None,
+        segmenter: None,
         picture_product: None,
         settings: &settings,
     };
