@@ -210,7 +210,8 @@ pub fn cuts_out(op: EditOp) -> bool {
         | EditOp::ReplaceBackground
         | EditOp::Crop
         | EditOp::Compose
-        | EditOp::Style => true,
+        | EditOp::Style
+        | EditOp::Harmonise => true,
         EditOp::Erase | EditOp::Retouch | EditOp::Upscale | EditOp::Restore | EditOp::Outpaint => false,
     }
 }

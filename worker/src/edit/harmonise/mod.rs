@@ -18,7 +18,7 @@ mod pairs;
 use std::borrow::Cow;
 
 use image::{GrayImage, RgbImage};
-use packshot_imaging::cutout::{CutoutOptions, cut_out};
+use packshot_imaging::cutout::{CutoutOptions, cut_out_asking};
 use packshot_imaging::mask;
 use packshot_imaging::photo::Photo;
 
@@ -83,9 +83,12 @@ fn product_in<'a>(target: &RgbImage, request: &EditRequest<'a>) -> Result<Cow<'a
         return Ok(Cow::Borrowed(product));
     }
     let photo = Photo::of_pixels(target.clone(), None);
-    cut_out(&photo, &CutoutOptions::DEFAULT).map(|cutout| Cow::Owned(cutout.alpha)).map_err(|error| {
-        EditError::Product { op: request.op.word(), why: format!("in the other picture: {error}") }
-    })
+    cut_out_asking(&photo, &CutoutOptions::DEFAULT, request.segmenter)
+        .map(|cutout| Cow::Owned(cutout.alpha))
+        .map_err(|error| EditError::Product {
+            op: request.op.word(),
+            why: format!("in the other picture: {error}"),
+        })
 }
 
 fn unchanged(request: &EditRequest, notes: Vec<String>) -> Outcome {

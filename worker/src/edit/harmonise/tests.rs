@@ -222,3 +222,108 @@ proptest! {
         }
     }
 }
+
+// TEMPORARY VIEW
+#[test]
+fn zz_view() {
+    for name in [
+        "saleor-apple-drink.png",
+        "solidus-cap-black-1.png",
+        "boutique-mug.jpg",
+        "solidus-bottles-2.png",
+        "saleor-cushion-blue.png",
+        "saleor-dash-force-1.png",
+        "solidus-canvas-tote.png",
+        "boutique-candle-holder.jpg",
+        "boutique-loafers.jpg",
+        "boutique-hairdryer.jpg",
+        "solidus-tshirt.png",
+        "solidus-mug-set.png",
+        "saleor-sunnies-dark.png",
+        "saleor-beanie-1.png",
+        "solidus-cap-red-1.png",
+        "saleor-mighty-mug.png",
+        "saleor-carrot-drink.png",
+    ] {
+        let (image, product) = photo(name);
+        let (w, h) = image.dimensions();
+        let lights = [
+            ("warm", WARM),
+            ("cold", COLD),
+            ("green", GREEN),
+            ("dark", DARK),
+            ("bright", [1.3, 1.3, 1.3]),
+            ("red", [1.2, 0.95, 0.95]),
+        ];
+        let mut sheet = RgbImage::new(w * 3, h * lights.len() as u32);
+        for (row, (word, gain)) in lights.into_iter().enumerate() {
+            let lit = under(&image, gain);
+            let y = i64::from(row as u32 * h);
+            image::imageops::replace(&mut sheet, &image, 0, y);
+            image::imageops::replace(&mut sheet, &lit, i64::from(w), y);
+            match harmonised(&lit, &product, (&image, &product.alpha), "1") {
+                Ok(edited) => {
+                    println!(
+                        "{name} {word}: {:.2} -> {:.2} {:?}",
+                        apart(&lit, &image, &product.alpha),
+                        apart(&edited.image, &image, &product.alpha),
+                        edited.notes
+                    );
+                    image::imageops::replace(&mut sheet, &edited.image, i64::from(2 * w), y);
+                }
+                Err(error) => println!("{name} {word}: {error}"),
+            }
+        }
+        for degrees in [-60.0, -25.0, 25.0, 40.0, 180.0] {
+            let other = dyed(&image, &product.alpha, degrees);
+            let d = apart(&other, &image, &product.alpha);
+            match harmonised(&other, &product, (&image, &product.alpha), "1") {
+                Ok(edited) => println!("{name} DYE {degrees} ACCEPTED {d:.2} {:?}", edited.notes),
+                Err(error) => println!("{name} dye {degrees} {d:.2}: {error}"),
+            }
+        }
+        // greyed: halved chroma, another dye
+        let mut grey = image.clone();
+        for (p, m) in grey.pixels_mut().zip(product.alpha.pixels()) {
+            if m.0[0] > 0 {
+                let c = lab(p.0);
+                p.0 = packshot_imaging::colour::lab_to_srgb(packshot_imaging::colour::Lab {
+                    l: c.l,
+                    a: c.a * 0.4,
+                    b: c.b * 0.4,
+                });
+            }
+        }
+        let d = apart(&grey, &image, &product.alpha);
+        match harmonised(&grey, &product, (&image, &product.alpha), "1") {
+            Ok(edited) => println!("{name} GREY ACCEPTED {d:.2} {:?}", edited.notes),
+            Err(error) => println!("{name} grey {d:.2}: {error}"),
+        }
+        sheet.save(format!("/tmp/hsview/{name}.png").replace(".jpg", "")).unwrap();
+    }
+    // other views
+    for (a, b) in [
+        ("saleor-beanie-1.png", "saleor-beanie-2.png"),
+        ("saleor-blue-plimsolls-1.png", "saleor-blue-plimsolls-4.png"),
+        ("saleor-dash-force-1.png", "saleor-dash-force-2.png"),
+        ("solidus-cap-black-1.png", "solidus-cap-black-2.png"),
+        ("saleor-apple-drink.png", "saleor-carrot-drink.png"),
+        ("solidus-cap-red-1.png", "solidus-cap-black-1.png"),
+        ("boutique-mug.jpg", "saleor-mighty-mug.png"),
+    ] {
+        let (image, product) = photo(a);
+        let (other, other_product) = photo(b);
+        for (word, gain) in [("none", [1.0; 3]), ("warm", WARM), ("dark", DARK)] {
+            let lit = under(&image, gain);
+            match harmonised(&lit, &product, (&other, &other_product.alpha), "1") {
+                Ok(edited) => println!(
+                    "{a} to {b} {word}: off own {:.2} -> {:.2} {:?}",
+                    apart(&lit, &image, &product.alpha),
+                    apart(&edited.image, &image, &product.alpha),
+                    edited.notes
+                ),
+                Err(error) => println!("{a} to {b} {word}: {error}"),
+            }
+        }
+    }
+}
