@@ -92,15 +92,16 @@ impl Workshop {
         }
         let objects = job.objects.as_ref();
         let references = &job.entry.references;
-        let inspection = self.inspect(objects, &job.entry.product, references).await?;
+        let model = self.model_of(&job.batch.settings)?;
+        let inspection = self.inspect(objects, &job.entry.product, references, model).await?;
         let (Some(chosen), Some(facts)) =
             (inspection.chosen.and_then(|index| references.get(index)), inspection.facts)
         else {
             return Ok(compared);
         };
-        let first = self.open(objects, chosen).await?.ok();
+        let first = self.open(objects, chosen, model).await?.ok();
         let second = match inspection.second_view.and_then(|index| references.get(index)) {
-            Some(second) => self.open(objects, second).await?.ok(),
+            Some(second) => self.open(objects, second, model).await?.ok(),
             None => None,
         };
         let mended = move || {
