@@ -41,13 +41,13 @@ pub struct Thresholds {
 /// just seen at full size: a quantile of zeros would make a fault of what nobody sees.
 const JUST_SEEN: [(&str, f64); 9] = [
     ("quality_noise", 2.2),
-    ("quality_banding", 1.5),
-    ("quality_jagged", 0.2),
+    ("quality_banding", 2.2),
+    ("quality_jagged", 0.19),
     ("quality_fringe", 10.0),
-    ("quality_ringing", 6.0),
-    ("quality_pixels", 0.2),
-    ("quality_shadows", 1.0),
-    ("quality_highlights", 1.0),
+    ("quality_ringing", 3.0),
+    ("quality_pixels", 0.1),
+    ("quality_shadows", 0.5),
+    ("quality_highlights", 0.5),
     ("quality_repeated", 3.0),
 ];
 

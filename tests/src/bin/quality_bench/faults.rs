@@ -25,8 +25,8 @@ pub(crate) const FAULTS: [(&str, &str, [f32; 3]); 11] = [
     ("pixels, px", "quality_pixels", [2.0, 3.0, 4.0]),
     ("shadows lost, %", "quality_shadows", [6.0, 15.0, 30.0]),
     ("highlights lost, %", "quality_highlights", [6.0, 15.0, 30.0]),
-    ("cloned ground, %", "quality_repeated", [8.0, 14.0, 22.0]),
-    ("cloned product, %", "quality_repeated", [6.0, 10.0, 16.0]),
+    ("cloned ground, %", "quality_repeated", [8.0, 12.0, 16.0]),
+    ("cloned product, %", "quality_repeated", [8.0, 12.0, 16.0]),
     ("tiled ground, %", "quality_repeated", [16.0, 24.0, 36.0]),
 ];
 
@@ -228,7 +228,7 @@ fn sharpened(picture: &RgbImage, amount: f32) -> RgbImage {
     })
 }
 
-/// Levels so stretched that this share of the product ends up black, or white.
+/// A curve so steep at its end that this share of the product ends up black, or white.
 fn cut_off(reference: &RgbImage, truth: &Cutout, percent: f32, white: bool) -> RgbImage {
     let mut levels: Vec<u8> = reference
         .pixels()
@@ -245,7 +245,10 @@ fn cut_off(reference: &RgbImage, truth: &Cutout, percent: f32, white: bool) -> R
     let at = f32::from(at);
     let curve = |v: u8| {
         let v = f32::from(v);
-        let out = if white { v * 255.0 / at.max(1.0) } else { (v - at) * 255.0 / (255.0 - at).max(1.0) };
+        let lost = if white { 255.0 - at } else { at };
+        let end = 1.5 * lost + 12.0;
+        let rise = |d: f32| if d < end { (d - lost) * end / (end - lost) } else { d };
+        let out = if white { 255.0 - rise(255.0 - v) } else { rise(v) };
         out.clamp(0.0, 255.0) as u8
     };
     let mut out = reference.clone();

@@ -16,7 +16,7 @@ const EDGE: usize = 4;
 /// Pixels that a step may take, for one resized picture.
 const STEP_PIXELS: usize = 5;
 /// Steps of a band, in levels: smaller ones are not seen, larger ones are edges.
-const STEPS: std::ops::RangeInclusive<i32> = 2..=24;
+const STEPS: std::ops::RangeInclusive<i32> = 3..=24;
 /// Fewest steps in one direction that are a staircase and not the edge of something.
 const STAIRS_MIN: usize = 3;
 /// Share of all that was looked at from which bands count in full.

@@ -1,5 +1,6 @@
 //! Fringed edges: a thin rim along the outline whose colour is neither the product's, nor the
-//! background's, nor any mixture of the two. It is the old background carried along.
+//! background's, nor any mixture of the two. It is the old background carried along. A rim that
+//! the reference shows too is no fault.
 
 use packshot_imaging::colour::srgb_to_linear;
 use packshot_imaging::composite;
@@ -22,7 +23,13 @@ pub(super) fn measure(profiles: &[Profile]) -> Option<Metric> {
     if profiles.len() < COUNT_MIN {
         return None;
     }
-    let mut rims: Vec<f32> = profiles.iter().map(rim).collect();
+    let mut rims: Vec<f32> = profiles
+        .iter()
+        .map(|profile| {
+            let own = profile.reference.as_ref().map_or(0.0, |own| rim(&own.colours, &profile.product));
+            (rim(&profile.candidate, &profile.product) - own).max(0.0)
+        })
+        .collect();
     let value = quantile(&mut rims, SHARE);
     Some(Metric {
         name: "quality_fringe",
@@ -36,17 +43,19 @@ pub(super) fn measure(profiles: &[Profile]) -> Option<Metric> {
 }
 
 /// How far the rim of one profile is from every mixture of the product with what is behind it.
-fn rim(profile: &Profile) -> f32 {
-    let shown = &profile.candidate;
+fn rim(shown: &[Colour; LENGTH], own: &[Colour; LENGTH]) -> f32 {
     let behind = mean(&shown[HALF + 5..]);
     // the candidate's own light, told where both show the product
-    let (bright, own) = (mean(&shown[..HALF - 5]), mean(&profile.product[..HALF - 5]));
-    let shift: Colour = std::array::from_fn(|c| (bright[c] - own[c]).clamp(-30.0, 30.0));
-    let product: Vec<Colour> =
-        (0..HALF - DEEP).map(|i| std::array::from_fn(|c| profile.product[i][c] + shift[c])).collect();
-    let strange = |colour: Colour| {
-        product.iter().map(|own| from_mixture(colour, *own, behind)).fold(f32::MAX, f32::min)
-    };
+    let (bright, plain) = (mean(&shown[..HALF - 5]), mean(&own[..HALF - 5]));
+    let shift: Colour = std::array::from_fn(|c| (bright[c] - plain[c]).clamp(-30.0, 30.0));
+    let mixtures: Vec<[Colour; 3]> = own[..HALF - DEEP]
+        .iter()
+        .map(|own| {
+            let product = std::array::from_fn(|c| own[c] + shift[c]);
+            [product, half(product, behind), behind]
+        })
+        .collect();
+    let strange = |colour: Colour| mixtures.iter().map(|m| from_mixture(colour, m)).fold(f32::MAX, f32::min);
     // two pixels together: JPEG keeps hue at half the resolution
     let pairs = |from: usize, to: usize| (from..to).map(|i| mean(&shown[i..i + 2]));
     let worst = pairs(HALF - 4, HALF + 4).map(strange).fold(0.0, f32::max);
@@ -55,14 +64,17 @@ fn rim(profile: &Profile) -> f32 {
     (worst - astray).max(0.0)
 }
 
-/// Distance from the nearest mixture, mixed in light or in levels.
-fn from_mixture(colour: Colour, product: Colour, behind: Colour) -> f32 {
-    let half: Colour = std::array::from_fn(|c| {
-        let light = |level: f32| srgb_to_linear(level.clamp(0.0, 255.0) as u8);
-        composite::encode(0.5 * (light(product[c]) + light(behind[c])))
-    });
-    let straight = from_segment(colour, product, behind, BEYOND);
-    let bent = from_segment(colour, product, half, 0.0).min(from_segment(colour, half, behind, 0.0));
+/// The mixture of equal parts in light.
+fn half(a: Colour, b: Colour) -> Colour {
+    let light = |level: f32| srgb_to_linear(level.clamp(0.0, 255.0) as u8);
+    std::array::from_fn(|c| composite::encode(0.5 * (light(a[c]) + light(b[c]))))
+}
+
+/// Distance from the nearest mixture of the first and the last, mixed in levels or, by way of
+/// the second, in light.
+fn from_mixture(colour: Colour, [product, half, behind]: &[Colour; 3]) -> f32 {
+    let straight = from_segment(colour, *product, *behind, BEYOND);
+    let bent = from_segment(colour, *product, *half, 0.0).min(from_segment(colour, *half, *behind, 0.0));
     straight.min(bent)
 }
 

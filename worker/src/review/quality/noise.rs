@@ -43,7 +43,7 @@ pub(super) fn measure(frame: &Frame, pair: &Pair) -> Option<Metric> {
     })
 }
 
-/// Excess of the deviation at one place.
+/// By how much the deviation is larger at one place.
 fn more_noise(frame: &Frame, pair: &Pair, place: Rect) -> Option<f32> {
     let here = frame.region(place, pair.candidate.dimensions())?;
     let own = frame.reference_rect(place, pair.photo.dimensions())?;
@@ -56,7 +56,8 @@ fn more_noise(frame: &Frame, pair: &Pair, place: Rect) -> Option<f32> {
         reference = resize::resize_rgb(&reference, reduced(own.w), reduced(own.h));
     }
     let (after, before) = (deviation(&candidate)?, deviation(&reference)?);
-    Some((after * after - before * before).max(0.0).sqrt())
+    // not the root of the squares' difference: of two noisy pictures it makes much of little
+    Some((after - before).max(0.0))
 }
 
 /// Places of the product that are flat in both pictures, flattest first.

@@ -5,6 +5,8 @@
 //! the displacement between them, and what wins is compared at full size, where two real things
 //! are never equal and a copy is. What the reference has twice itself is no fault.
 
+use std::collections::BTreeMap;
+
 use image::RgbImage;
 use packshot_imaging::blur::{Plane, box_blur};
 use packshot_imaging::photo::Rect;
@@ -17,26 +19,29 @@ use super::profile::{colour_at, light};
 /// Longest side of the reduced picture.
 const SIDE: u32 = 560;
 /// Most corners that are compared.
-const CORNERS: usize = 640;
-/// Side of the squares of which each gives one corner, in reduced pixels.
-const CELL: usize = 10;
+const CORNERS: usize = 1400;
+/// No corner is weaker than another one so near, in reduced pixels.
+const APART: usize = 3;
 /// Least strength of a corner: the smaller eigenvalue of its structure, in squared levels.
-const STRENGTH_MIN: f32 = 10.0;
+const STRENGTH_MIN: f32 = 5.0;
 /// A descriptor: so many samples in a row, so far apart.
 const SAMPLES: usize = 6;
 const SPACING: usize = 2;
+/// Largest difference of two slopes of surroundings that are compared at all; of copies they
+/// differ by a quarter of it.
+const SLOPES_APART: f32 = 0.16;
 /// Least correlation of two surroundings that may be copies.
 const ALIKE: f32 = 0.93;
 /// Least distance of two copies, in reduced pixels: nearer ones are a pattern.
 const DISTANCE_MIN: f32 = 28.0;
 /// Fewest pairs that agree on a displacement.
-const VOTES_MIN: usize = 4;
+const VOTES_MIN: usize = 3;
 /// Displacements looked at closely.
-const CLOSELY: usize = 6;
+const CLOSELY: usize = 10;
 /// Half the side of what is compared at full size, in reduced pixels.
 const HALF: i64 = 6;
 /// Largest difference of two copies as a share of their contrast, and in levels.
-const DIFFERENCE_SHARE: f32 = 0.22;
+const DIFFERENCE_SHARE: f32 = 0.33;
 const DIFFERENCE_MAX: f32 = 5.0;
 /// Share of neighbouring pixels that differ on a texture; less is a drawing or a letter.
 const TEXTURED: f32 = 0.35;
@@ -48,6 +53,8 @@ struct Corner {
     x: usize,
     y: usize,
     surroundings: [f32; SAMPLES * SAMPLES],
+    /// How much the surroundings rise to the right and downwards, -1 to 1.
+    slopes: (f32, f32),
 }
 
 /// Measures the side of what is repeated in percent of the picture's.
@@ -132,22 +139,43 @@ fn corners(small: &Plane) -> Vec<Corner> {
         }
     }
     let [xx, xy, yy] = structure.map(|plane| box_blur(&plane, 3));
-    let strength = |i: usize| {
-        let (a, b, c) = (xx.data[i], xy.data[i], yy.data[i]);
-        0.5 * (a + c) - (0.25 * (a - c) * (a - c) + b * b).sqrt()
-    };
+    let strength: Vec<f32> = (0..w * h)
+        .map(|i| {
+            let (a, b, c) = (xx.data[i], xy.data[i], yy.data[i]);
+            0.5 * (a + c) - (0.25 * (a - c) * (a - c) + b * b).sqrt()
+        })
+        .collect();
     let mut found: Vec<(f32, usize, usize)> = Vec::new();
-    for y in (reach..h - reach).step_by(CELL) {
-        for x in (reach..w - reach).step_by(CELL) {
-            let cell = (y..(y + CELL).min(h - reach))
-                .flat_map(|v| (x..(x + CELL).min(w - reach)).map(move |u| (u, v)));
-            let best = cell.map(|(u, v)| (strength(v * w + u), u, v)).max_by(|a, b| a.0.total_cmp(&b.0));
-            found.extend(best.filter(|(s, ..)| *s >= STRENGTH_MIN));
+    for y in reach..h - reach {
+        for x in reach..w - reach {
+            let here = strength[y * w + x];
+            // wherever a copy lies on the grid, it has the same corners
+            let strongest = here >= STRENGTH_MIN
+                && (y - APART..=y + APART).all(|v| {
+                    strength[v * w + x - APART..=v * w + x + APART].iter().all(|other| *other <= here)
+                });
+            if strongest {
+                found.push((here, x, y));
+            }
         }
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
     found.truncate(CORNERS);
-    found.into_iter().map(|(_, x, y)| Corner { x, y, surroundings: surroundings(&smooth, x, y) }).collect()
+    let mut corners: Vec<Corner> = found.into_iter().map(|(_, x, y)| corner(&smooth, x, y)).collect();
+    corners.sort_by(|a, b| a.slopes.0.total_cmp(&b.slopes.0));
+    corners
+}
+
+fn corner(smooth: &Plane, x: usize, y: usize) -> Corner {
+    let surroundings = surroundings(smooth, x, y);
+    let middle = (SAMPLES as f32 - 1.0) / 2.0;
+    // a ramp of unit length over the square
+    let unit = (0..SAMPLES).map(|i| (i as f32 - middle).powi(2)).sum::<f32>() * SAMPLES as f32;
+    let slope = |place: fn(usize) -> usize| {
+        surroundings.iter().enumerate().map(|(i, v)| v * (place(i) as f32 - middle)).sum::<f32>()
+            / unit.sqrt()
+    };
+    Corner { x, y, surroundings, slopes: (slope(|i| i % SAMPLES), slope(|i| i / SAMPLES)) }
 }
 
 /// Samples around a place, without their mean, of unit length.
@@ -169,26 +197,26 @@ fn normalise(samples: &mut [f32]) {
     }
 }
 
-/// Pairs of corners that agree on a displacement, the most numerous first.
+/// Pairs of corners that agree on a displacement, likest first; the most numerous displacements.
 fn displacements(corners: &[Corner]) -> Vec<Vec<(usize, usize)>> {
     const BIN: f32 = 3.0;
-    let mut votes: std::collections::BTreeMap<(i32, i32), Vec<(usize, usize)>> =
-        std::collections::BTreeMap::new();
+    let mut votes: BTreeMap<(i32, i32), Vec<(f32, usize, usize)>> = BTreeMap::new();
     for (i, a) in corners.iter().enumerate() {
-        for (j, b) in corners.iter().enumerate().skip(i + 1) {
+        let near = corners[i + 1..].iter().take_while(|b| b.slopes.0 - a.slopes.0 <= SLOPES_APART);
+        for (j, b) in (i + 1..).zip(near) {
+            if (a.slopes.1 - b.slopes.1).abs() > SLOPES_APART {
+                continue;
+            }
             let like: f32 = a.surroundings.iter().zip(&b.surroundings).map(|(u, v)| u * v).sum();
-            if like < ALIKE {
-                continue;
-            }
             let (dx, dy) = (b.x as f32 - a.x as f32, b.y as f32 - a.y as f32);
-            if dx.hypot(dy) < DISTANCE_MIN {
+            if like < ALIKE || dx.hypot(dy) < DISTANCE_MIN {
                 continue;
             }
-            let (dx, dy, pair) = if dx < 0.0 { (-dx, -dy, (j, i)) } else { (dx, dy, (i, j)) };
+            let (dx, dy, pair) = if dx < 0.0 { (-dx, -dy, (like, j, i)) } else { (dx, dy, (like, i, j)) };
             votes.entry(((dx / BIN).round() as i32, (dy / BIN).round() as i32)).or_default().push(pair);
         }
     }
-    let mut clusters: Vec<Vec<(usize, usize)>> = votes
+    let mut clusters: Vec<Vec<(f32, usize, usize)>> = votes
         .iter()
         .map(|(&(u, v), own)| {
             // a displacement may fall between bins
@@ -199,7 +227,10 @@ fn displacements(corners: &[Corner]) -> Vec<Vec<(usize, usize)>> {
         .collect();
     clusters.sort_by_key(|pairs| std::cmp::Reverse(pairs.len()));
     clusters.truncate(CLOSELY);
-    clusters
+    for pairs in &mut clusters {
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+    }
+    clusters.into_iter().map(|pairs| pairs.into_iter().map(|(_, a, b)| (a, b)).collect()).collect()
 }
 
 fn middle(corner: &Corner, factor: u32) -> (i64, i64) {
@@ -221,7 +252,7 @@ fn exactly(
 ) -> Option<(i64, i64)> {
     let reach = i64::from(factor) + 1;
     let mut best: Option<(f32, (i64, i64))> = None;
-    for (a, b) in cluster.iter().take(4) {
+    for (a, b) in cluster.iter().take(3) {
         let (here, there) = (middle(&corners[*a], factor), middle(&corners[*b], factor));
         for dy in -reach..=reach {
             for dx in -reach..=reach {
