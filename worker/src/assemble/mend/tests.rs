@@ -50,7 +50,6 @@ fn a_cast_is_taken_out_against_the_reference_and_recorded() {
         let before = Compared::as_they_are(members.clone());
         assert!(before.is_curable(), "{name}: {:?}", before.findings);
         let mended = shop.mended(&members);
-        println!("EDITS {:#?}", mended.edits);
         assert_eq!(mended.findings, vec![], "{name}: {:?}", mended.edits);
         let edit = mended.edits.iter().find(|edit| edit.used).unwrap();
         assert_eq!((edit.role, edit.op), (Role::Lifestyle, EditOp::Harmonise));
@@ -82,7 +81,6 @@ fn a_packshot_with_too_much_room_is_cropped() {
     let mut members = five(&shop.cutout);
     members[1] = staged(&shop.cutout, Role::Angle, Stage { fill: 0.6, stretch: 1.0, ground: [255; 3] });
     let mended = shop.mended(&members);
-    println!("EDITS {:#?}", mended.edits);
     assert_eq!(mended.findings, vec![], "{:?}", mended.edits);
     assert_eq!((mended.edits.len(), mended.edits[0].op), (1, EditOp::Crop));
     let (was, now) = (&members[1], &mended.members[1]);
@@ -95,15 +93,14 @@ fn a_packshot_with_too_much_room_is_cropped() {
 fn another_colour_is_not_painted_over_and_the_finding_says_so() {
     let shop = Shop::with("saleor-blue-plimsolls-4.png");
     let mut members = five(&shop.cutout);
-    for (pixel, cover) in members[LIFESTYLE].image.pixels_mut().zip(members[LIFESTYLE].product_mask.pixels())
-    {
+    let lifestyle = &mut members[LIFESTYLE];
+    for (pixel, cover) in lifestyle.image.pixels_mut().zip(lifestyle.product_mask.pixels()) {
         let [r, g, b] = pixel.0;
         if cover.0[0] > 0 && b > r.saturating_add(12) {
             pixel.0 = [r, b, g];
         }
     }
     let mended = shop.mended(&members);
-    println!("EDITS {:#?}", mended.edits);
     assert_eq!(pixels_of(&mended.members), pixels_of(&members));
     assert!(!mended.edits.is_empty() && mended.edits.iter().all(|edit| !edit.used), "{:?}", mended.edits);
     assert!(mended.edits.len() <= EDITS_MAX);
@@ -121,7 +118,6 @@ fn what_the_review_does_not_accept_stays_out() {
     members[LIFESTYLE] = staged(&shop.cutout, Role::Lifestyle, stage);
     relit(&mut members[LIFESTYLE], |_| cast(2.0, 9.0));
     let mended = shop.mended(&members);
-    println!("EDITS {:#?}", mended.edits);
     assert_eq!(pixels_of(&mended.members), pixels_of(&members), "{:?}", mended.edits);
     let tried = &mended.edits[0];
     assert!(tried.said.contains("the review of the edited image says"), "{tried:?}");
@@ -135,7 +131,6 @@ fn softness_is_restored_only_as_far_as_it_helps() {
     let before = Compared::as_they_are(members.clone());
     let soft = before.findings.iter().find(|finding| finding.property == "sharpness").expect("it is soft");
     let mended = shop.mended(&members);
-    println!("EDITS {:#?}", mended.edits);
     let tried = mended.edits.iter().find(|edit| edit.op == EditOp::Restore).unwrap();
     assert_eq!(tried.before.to_bits(), soft.finding.value.to_bits());
     if tried.used {
@@ -151,7 +146,6 @@ fn without_a_reference_nothing_is_edited_and_agreeing_sets_are_left_alone() {
     let members = five(&shop.cutout);
     assert!(!Compared::as_they_are(members.clone()).is_curable());
     let mended = shop.mended(&members);
-    println!("EDITS {:#?}", mended.edits);
     assert!(mended.edits.is_empty() && mended.findings.is_empty());
     let mut lit = members;
     relit(&mut lit[LIFESTYLE], |_| cast(2.0, 9.0));

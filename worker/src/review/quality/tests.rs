@@ -10,6 +10,7 @@ use packshot_imaging::mask;
 use proptest::prelude::*;
 
 use super::super::channel::Metric;
+use super::super::frame::Ground;
 use super::super::thresholds;
 use super::super::{locked, rules};
 use super::*;
@@ -51,7 +52,9 @@ impl Product {
     /// Every metric of the axis in units of its limit: 1 fails.
     fn against(&self, reference: &RgbImage, candidate: &RgbImage, scale: f32) -> BTreeMap<&'static str, f64> {
         let similarity = Similarity { scale, ..Similarity::IDENTITY };
-        let frame = Frame::new(reference, &self.alpha, candidate, &locked::claimed(similarity)).unwrap();
+        let frame =
+            Frame::new(reference, &self.alpha, candidate, &locked::claimed(similarity), Ground::Background)
+                .unwrap();
         let pair = Pair { photo: reference, foreground: &self.rgb, candidate, similarity };
         let shipped = thresholds::shipped();
         let limit = |name| shipped.scale(name) * shipped.limit(Axis::Quality);
@@ -270,7 +273,7 @@ proptest! {
         let similarity = Similarity { scale: 0.8, angle: 0.3, tx: -3.0, ty: 5.0 };
         let pair = Pair { photo: &photo, foreground: &photo, candidate: &candidate, similarity };
         let mut metrics = vec![banding::measure(&candidate, &photo), repeated::measure(&pair)];
-        if let Some(frame) = Frame::new(&photo, &alpha, &candidate, &locked::claimed(similarity)) {
+        if let Some(frame) = Frame::new(&photo, &alpha, &candidate, &locked::claimed(similarity), Ground::Background) {
             metrics.extend(measure(&frame, &pair, rules::of(None)).metrics);
         }
         for metric in metrics {
@@ -294,7 +297,9 @@ fn the_time_of_each_metric() {
     let product = wide(bottle());
     let (reference, candidate) = (product.studio(), jpeg(&product.on(stone), 90));
     let similarity = Similarity::IDENTITY;
-    let frame = Frame::new(&reference, &product.alpha, &candidate, &locked::claimed(similarity)).unwrap();
+    let frame =
+        Frame::new(&reference, &product.alpha, &candidate, &locked::claimed(similarity), Ground::Background)
+            .unwrap();
     let pair = Pair { photo: &reference, foreground: &product.rgb, candidate: &candidate, similarity };
     let profiles = profile::along_outline(&frame, &pair);
     let time = |name: &str, work: &dyn Fn() -> f64| {
