@@ -258,8 +258,7 @@ impl Background {
     fn attempt(&mut self, image: &LabImage, seed: impl Fn(usize) -> bool, care: Care) -> f32 {
         self.flood(image, seed, care);
         self.open_holes(image, care);
-        let product: Vec<bool> = self.reached.iter().map(|reached| !reached).collect();
-        self.misfit(image, &product)
+        self.misfit(image)
     }
 
     /// Lightness of the darkest shadow as a share of the background's; 1 without any.
@@ -277,10 +276,10 @@ impl Background {
         self.could_be_shadow(image, at) && self.shade(image, at) > DARK_USUAL
     }
 
-    /// Length in px of the product's outline without a sharp edge and of sharp edges without an
-    /// outline.
-    pub(crate) fn misfit(&self, image: &LabImage, product: &[bool]) -> f32 {
-        let product = mask::open(&as_mask(product, image), 1);
+    /// Length in px of outline without a sharp edge and of sharp edges without an outline.
+    fn misfit(&self, image: &LabImage) -> f32 {
+        let product: Vec<bool> = self.reached.iter().map(|reached| !reached).collect();
+        let product = mask::open(&as_mask(&product, image), 1);
         let sharp: Vec<bool> = self.sharp.iter().map(|&sharp| sharp > 1.0).collect();
         let sharp = as_mask(&sharp, image);
         let outline = mask::difference(&product, &mask::erode(&product, 1));

@@ -44,7 +44,8 @@ pub(crate) fn segment(image: &LabImage) -> Option<Seen> {
     let by_surface = solid(image, &background, &background.reached.iter().map(|r| !r).collect::<Vec<_>>());
     let by_colour = by_colour(image);
     let agreement = agreement_of(image, &by_surface, &by_colour);
-    let product = best_outlined(image, &background, &by_surface, &by_colour);
+    let product = decide(image, &background, &by_surface, &by_colour);
+    let product = solid(image, &background, &product);
     if !product.iter().any(|&p| p) {
         return None;
     }
@@ -233,28 +234,6 @@ fn two_classes(values: &[f32]) -> f32 {
         }
     }
     (level as f32 + 0.5) / 127.0 * high
-}
-
-/// Background plainer than this, on the mean, lets the surface segmenter speak for itself.
-const PLAIN_MIN: f32 = 0.5;
-
-/// The last cut, or what the surface says where its outline fits the photo's edges better: a
-/// white part before a light sweep has colours of the background, and a cut by colours loses
-/// it although its outline is seen.
-fn best_outlined(
-    image: &LabImage,
-    background: &Background,
-    by_surface: &[bool],
-    by_colour: &[bool],
-) -> Vec<bool> {
-    let cut = solid(image, background, &decide(image, background, by_surface, by_colour));
-    if mean_plainness(background) < PLAIN_MIN {
-        return cut;
-    }
-    let both: Vec<bool> = cut.iter().zip(by_surface).map(|(a, b)| *a || *b).collect();
-    [by_surface.to_vec(), solid(image, background, &both)].into_iter().fold(cut, |best, other| {
-        if background.misfit(image, &other) < background.misfit(image, &best) { other } else { best }
-    })
 }
 
 /// The last cut, with both segmenters as its prior.

@@ -29,10 +29,6 @@ pub struct SetFinding {
     pub property: String,
     /// What was found.
     pub finding: Finding,
-    /// The image of the set that it was compared with, the middle one of the others: its role,
-    /// and its frame in brackets where it has one.
-    #[serde(default)]
-    pub beside: String,
     /// An operation that can cure it without making the image anew, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<EditOp>,
@@ -49,13 +45,11 @@ struct Property {
     distance: fn(&Seen<'_>, &Seen<'_>) -> f64,
     /// Says what is wrong with the first image against the second.
     says: fn(&Seen<'_>, &Seen<'_>) -> String,
-    /// What can cure the first image without making it anew.
-    edit: fn(&Seen<'_>, &Seen<'_>) -> Option<EditOp>,
+    edit: Option<EditOp>,
 }
 
 /// A member with its measurements.
 struct Seen<'a> {
-    at: usize,
     member: &'a Member,
     measured: Measured,
 }
@@ -73,7 +67,7 @@ const PROPERTIES: [Property; 7] = [
                 palette_distance(a, b)
             )
         },
-        edit: |_, _| Some(EditOp::Harmonise),
+        edit: None,
     },
     Property {
         word: "white-balance",
@@ -82,7 +76,7 @@ const PROPERTIES: [Property; 7] = [
         takes: |_, _| true,
         distance: cast,
         says: |a, b| format!("a colour cast of {:.1} Lab units against the set", cast(a, b)),
-        edit: |_, _| Some(EditOp::Harmonise),
+        edit: None,
     },
     Property {
         word: "light",
@@ -93,7 +87,7 @@ const PROPERTIES: [Property; 7] = [
         says: |a, b| {
             format!("lit differently: lightness runs {} where the set's runs {}", direction(a), direction(b))
         },
-        edit: |_, _| None,
+        edit: None,
     },
     Property {
         word: "proportion",
@@ -109,7 +103,7 @@ const PROPERTIES: [Property; 7] = [
                 if percent > 0.0 { "wider" } else { "taller" }
             )
         },
-        edit: |_, _| None,
+        edit: None,
     },
     Property {
         word: "framing",
@@ -124,8 +118,7 @@ const PROPERTIES: [Property; 7] = [
                 b.measured.fill * 100.0
             )
         },
-        // Where the product fills too much, there is nothing to cut away.
-        edit: |a, b| (a.measured.fill < b.measured.fill).then_some(EditOp::Crop),
+        edit: Some(EditOp::Crop),
     },
     Property {
         word: "sharpness",
@@ -142,8 +135,7 @@ const PROPERTIES: [Property; 7] = [
                 if softer { "weaker" } else { "stronger" }
             )
         },
-        // Only a softer image can be restored.
-        edit: |a, b| (a.measured.bands[0] < b.measured.bands[0]).then_some(EditOp::Restore),
+        edit: Some(EditOp::Restore),
     },
     Property {
         word: "material",
@@ -155,14 +147,9 @@ const PROPERTIES: [Property; 7] = [
                 .max(octaves(a.measured.bands[2], b.measured.bands[2]))
         },
         says: |_, _| "its surface shows another amount of texture than the set's".to_owned(),
-        edit: |_, _| None,
+        edit: None,
     },
 ];
-
-/// The axis of the property with this word; quality for words that name none.
-pub(super) fn axis_of(word: &str) -> Axis {
-    PROPERTIES.iter().find(|property| property.word == word).map_or(Axis::Quality, |property| property.axis)
-}
 
 /// Roles that show the whole product from the main reference.
 fn same_view(role: Role) -> bool {
@@ -177,103 +164,64 @@ fn packshot(role: Role) -> bool {
     matches!(role, Role::Main | Role::Angle)
 }
 
-/// How one image stands to the others in one property.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Standing {
-    /// Which member, as an index into what was given.
-    pub(super) member: usize,
-    /// The middle one of the others, likewise.
-    pub(super) medoid: usize,
-    /// The property's word.
-    pub(super) property: &'static str,
-    /// How far it is from the medoid, in the property's own unit.
-    pub(super) distance: f64,
-    /// How far it may be.
-    pub(super) limit: f64,
-}
-
-impl Standing {
-    /// Whether the image stands out.
-    pub(super) fn is_out(&self) -> bool {
-        self.distance > self.limit
-    }
-}
-
 /// Compares the accepted members with each other; findings in role order, each naming
 /// the outlier and the property. Fewer than two comparable members give none.
 pub fn consistency(members: &[&Member]) -> Vec<SetFinding> {
-    compare(members).into_iter().filter_map(|(_, finding)| finding).collect()
-}
-
-/// How every accepted member stands in every property in which it can be compared, in role
-/// order, with the finding of those that stand out.
-pub(super) fn compare(members: &[&Member]) -> Vec<(Standing, Option<SetFinding>)> {
-    let mut order: Vec<usize> = (0..members.len()).filter(|&i| members[i].accepted).collect();
-    order.sort_by(|&a, &b| name(members[a]).cmp(&name(members[b])));
-    let seen: Vec<Seen<'_>> = order
-        .into_iter()
-        .filter_map(|at| {
-            let member = members[at];
-            measure(&member.image, &member.product_mask).map(|measured| Seen { at, member, measured })
+    let mut seen: Vec<Seen<'_>> = members
+        .iter()
+        .copied()
+        .filter(|member| member.accepted)
+        .filter_map(|member| {
+            measure(&member.image, &member.product_mask).map(|measured| Seen { member, measured })
         })
         .collect();
-    let mut found: Vec<(usize, (Standing, Option<SetFinding>))> = Vec::new();
+    seen.sort_by(|a, b| (a.member.role, &a.member.frame).cmp(&(b.member.role, &b.member.frame)));
+    let mut findings: Vec<(usize, SetFinding)> = Vec::new();
     for property in &PROPERTIES {
         let group: Vec<usize> =
             (0..seen.len()).filter(|&i| (property.takes)(seen[i].member.role, &seen[i].measured)).collect();
-        for place in places(&group, property.floor, |a, b| (property.distance)(&seen[a], &seen[b])) {
-            let (this, medoid) = (&seen[place.at], &seen[place.medoid]);
-            let standing = Standing {
-                member: this.at,
-                medoid: medoid.at,
-                property: property.word,
-                distance: place.distance,
-                limit: place.limit,
+        for outlier in outliers(&group, property.floor, |a, b| (property.distance)(&seen[a], &seen[b])) {
+            let (bad, good) = (&seen[outlier.at], &seen[outlier.medoid]);
+            // Only a softer image can be restored.
+            let softer = property.word != "sharpness" || bad.measured.bands[0] < good.measured.bands[0];
+            let finding = Finding {
+                axis: property.axis,
+                severity: Severity::Warning,
+                region: None,
+                evidence: format!("{}: {}", property.word, (property.says)(bad, good)),
+                value: rounded(outlier.distance),
+                threshold: rounded(outlier.limit),
             };
-            let finding = standing.is_out().then(|| said(property, &standing, this, medoid));
-            found.push((place.at, (standing, finding)));
+            findings.push((
+                outlier.at,
+                SetFinding {
+                    role: bad.member.role,
+                    frame: bad.member.frame.clone(),
+                    property: property.word.to_owned(),
+                    finding,
+                    edit: property.edit.filter(|_| softer),
+                },
+            ));
         }
     }
-    found.sort_by_key(|(at, _)| *at);
-    found.into_iter().map(|(_, standing)| standing).collect()
-}
-
-fn name(member: &Member) -> (Role, &str) {
-    (member.role, &member.frame)
-}
-
-fn said(property: &Property, standing: &Standing, bad: &Seen<'_>, good: &Seen<'_>) -> SetFinding {
-    SetFinding {
-        role: bad.member.role,
-        frame: bad.member.frame.clone(),
-        property: property.word.to_owned(),
-        finding: Finding {
-            axis: property.axis,
-            severity: Severity::Warning,
-            region: None,
-            evidence: format!("{}: {}", property.word, (property.says)(bad, good)),
-            value: rounded(standing.distance),
-            threshold: rounded(standing.limit),
-        },
-        beside: good.member.words(),
-        edit: (property.edit)(bad, good),
-    }
+    findings.sort_by_key(|(at, _)| *at);
+    findings.into_iter().map(|(_, finding)| finding).collect()
 }
 
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-struct Place {
+struct Outlier {
     at: usize,
     medoid: usize,
     distance: f64,
     limit: f64,
 }
 
-/// How far each member of `group` is from the medoid of the others, and how far it may be. Of
-/// two, only the one that comes later is looked at: roles begin with the main image.
-fn places(group: &[usize], floor: f64, distance: impl Fn(usize, usize) -> f64) -> Vec<Place> {
+/// Members of `group` that are far from the medoid of the others. Of two, the one that
+/// comes later is named: roles begin with the main image.
+fn outliers(group: &[usize], floor: f64, distance: impl Fn(usize, usize) -> f64) -> Vec<Outlier> {
     let mut found = Vec::new();
     for &at in group {
         let others: Vec<usize> = group.iter().copied().filter(|&i| i != at).collect();
@@ -287,7 +235,10 @@ fn places(group: &[usize], floor: f64, distance: impl Fn(usize, usize) -> f64) -
         let middle = median(&spread);
         let mad = median(&spread.iter().map(|d| (d - middle).abs()).collect::<Vec<_>>());
         let limit = floor.max(middle + 3.5 * 1.4826 * mad);
-        found.push(Place { at, medoid, distance: distance(at, medoid), limit });
+        let here = distance(at, medoid);
+        if here > limit {
+            found.push(Outlier { at, medoid, distance: here, limit });
+        }
     }
     found
 }
@@ -383,4 +334,83 @@ fn direction(seen: &Seen<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use super::super::testing::{Look, member};
+    use super::*;
+
+    fn look(members: &[Member]) -> Vec<SetFinding> {
+        consistency(&members.iter().collect::<Vec<_>>())
+    }
+
+    fn found(members: &[Member]) -> Vec<(Role, String)> {
+        look(members).into_iter().map(|f| (f.role, f.property)).collect()
+    }
+
+    fn set() -> Vec<Member> {
+        [Role::Main, Role::Feature, Role::Lifestyle, Role::Ad]
+            .map(|role| member(role, 480, Look::default()))
+            .into()
+    }
+
+    #[test]
+    fn an_agreeing_set_has_no_findings() {
+        let mut members = set();
+        members.push(member(Role::Detail, 480, Look { zoom: 3.0, ..Look::default() }));
+        members.push(member(Role::Lifestyle, 700, Look { ground: [90, 120, 60], ..Look::default() }));
+        assert_eq!(found(&members), vec![]);
+    }
+
+    #[test]
+    fn one_image_that_stands_out_is_named_with_the_property() {
+        let table = [
+            (Look { colour: [60, 90, 200], ..Look::default() }, "colour"),
+            (Look { gain: [1.18, 1.0, 0.78], ..Look::default() }, "white-balance"),
+            (Look { slope: -120.0, ..Look::default() }, "light"),
+            (Look { stretch: 1.08, ..Look::default() }, "proportion"),
+            (Look { blur: 3.0, ..Look::default() }, "sharpness"),
+        ];
+        for (look, property) in table {
+            let mut members = set();
+            members[2] = member(Role::Lifestyle, 480, look);
+            let found = found(&members);
+            assert!(found.contains(&(Role::Lifestyle, property.to_owned())), "{property}: {found:?}");
+            assert!(found.iter().all(|(role, _)| *role == Role::Lifestyle), "{property}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_the_one_that_is_not_main_is_named_and_softness_can_be_cured() {
+        let members = [
+            member(Role::Main, 480, Look::default()),
+            member(Role::Lifestyle, 480, Look { blur: 3.0, ..Look::default() }),
+        ];
+        let findings = look(&members);
+        let soft = findings.iter().find(|f| f.property == "sharpness").unwrap();
+        assert_eq!((soft.role, soft.edit), (Role::Lifestyle, Some(EditOp::Restore)));
+        assert!(soft.finding.value > soft.finding.threshold);
+    }
+
+    #[test]
+    fn packshots_of_other_sizes_can_be_cropped_alike() {
+        let members = [
+            member(Role::Main, 480, Look::default()),
+            member(Role::Angle, 480, Look { zoom: 0.5, ..Look::default() }),
+        ];
+        let findings = look(&members);
+        let framing = findings.iter().find(|f| f.property == "framing").unwrap();
+        assert_eq!((framing.role, framing.edit), (Role::Angle, Some(EditOp::Crop)));
+    }
+
+    #[test]
+    fn what_is_not_accepted_or_holds_no_product_is_left_out() {
+        let mut members = set();
+        members[1] = member(Role::Feature, 480, Look { colour: [0, 0, 255], ..Look::default() });
+        members[1].accepted = false;
+        members[2].product_mask = image::GrayImage::new(480, 480);
+        members[3].image = image::RgbImage::new(1, 1);
+        assert_eq!(found(&members), vec![]);
+        assert_eq!(consistency(&[]), vec![]);
+    }
+}

@@ -17,13 +17,14 @@ const DOUBTFUL: u8 = 250;
 /// pushed against white.
 const LOST_MAX: f64 = 0.03;
 const PUSHED_MAX: f64 = 0.05;
-/// Darkening of a channel, as a share, that clipped places bear.
-const BORNE: f64 = 0.04;
+/// Change of a channel, as a share, that clipped places bear.
+const BORNE: f64 = 0.02;
 
 /// Whether the light can be laid on the product of `image` without harm; the reason when not.
 pub(super) fn checked(image: &RgbImage, product: &GrayImage, light: &Light) -> Result<(), String> {
     let top: [f64; 3] = std::array::from_fn(|c| light.of_channel(c, 1.0));
-    let darker = top.map(|v| v < 1.0 - BORNE);
+    let uneven = top.iter().fold(0.0, |a: f64, v| a.max(*v)) / top.iter().fold(f64::MAX, |a, v| a.min(*v));
+    let darker = top.iter().all(|v| *v < 1.0 - BORNE);
     let pushes: [[bool; 256]; 3] = std::array::from_fn(|c| {
         std::array::from_fn(|level| {
             let linear = f64::from(srgb_to_linear(level as u8));
@@ -36,12 +37,9 @@ pub(super) fn checked(image: &RgbImage, product: &GrayImage, light: &Light) -> R
             continue;
         }
         inside += 1;
-        // Only a clipped channel that must become darker is missed; and where all are clipped
-        // and one stays, the place is white before and after.
-        let clipped = pixel.0.map(|v| v >= CLIPPED);
-        let missed = (0..3).any(|c| clipped[c] && darker[c]);
-        let white = clipped == [true; 3] && darker != [true; 3];
-        lost += u64::from(missed && !white);
+        let clipped = pixel.0.iter().filter(|v| **v >= CLIPPED).count();
+        let colour_lost = (1..3).contains(&clipped) && uneven > 1.0 + BORNE;
+        lost += u64::from(colour_lost || (clipped == 3 && darker));
         pushed += u64::from((0..3).any(|c| pushes[c][usize::from(pixel.0[c])]));
     }
     let share = |count: u64| count as f64 / inside.max(1) as f64;

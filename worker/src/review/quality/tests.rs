@@ -164,7 +164,7 @@ fn harmless_changes_are_no_faults() {
 #[test]
 fn noise_is_found_and_not_that_of_the_reference() {
     let reference = bottle().studio();
-    check("quality_noise", bottle(), &reference, &jpeg(&grained(&reference, 8.0), 95));
+    check("quality_noise", bottle(), &reference, &jpeg(&grained(&reference, 18.0), 95));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn bands_are_found_and_not_those_of_the_reference() {
 #[test]
 fn steps_of_the_outline_are_found_and_not_those_of_the_reference() {
     let alpha = GrayImage::from_fn(bottle().alpha.width(), bottle().alpha.height(), |x, y| {
-        let own = bottle().alpha.get_pixel(x / 2 * 2, y / 2 * 2).0[0];
+        let own = bottle().alpha.get_pixel(x / 4 * 4, y / 4 * 4).0[0];
         Luma([if own > 127 { 255 } else { 0 }])
     });
     let faulty = laid(&bottle().rgb, &alpha, |_, _| [40, 60, 80]);
