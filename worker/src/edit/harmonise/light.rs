@@ -26,7 +26,7 @@ const SCATTER: f64 = 2.0;
 /// exposure beyond one stop amplifies the noise of 8 bits into bands.
 const CAST_MAX: f64 = 0.25;
 const EXPOSURE_MAX: f64 = std::f64::consts::LN_2;
-const CONTRAST_MAX: f64 = 0.25;
+const CONTRAST_MAX: f64 = 0.08;
 
 /// A change of light.
 #[derive(Clone, Copy, PartialEq, Debug)]
