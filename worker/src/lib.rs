@@ -7,7 +7,6 @@ pub mod bounded;
 pub mod edit;
 pub mod generate;
 pub mod inspect;
-pub mod matting;
 pub mod process;
 pub mod refine;
 pub mod review;

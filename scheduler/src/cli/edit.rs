@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
-use packshot_imaging::cutout::Segmenter;
-use packshot_imaging::photo::Photo;
 use packshot_pipeline::finding::EditOp;
 use packshot_worker::edit::{self, EditError, EditRequest, Kind};
 
 use super::{EditArgs, images};
 use crate::exit::{Exit, Failure};
-use crate::{session, terminal};
+use crate::terminal;
 
 /// Answers the command.
 pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
@@ -24,11 +22,6 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Complete);
     }
     let settings = parse(&arguments.settings)?;
-    let model = if edit::cuts_out(op) {
-        session::matting(&session::settings(arguments.config.as_deref(), Vec::new())?.matting)?
-    } else {
-        None
-    };
     let photo = images::read(&arguments.image)?;
     let mask = arguments.mask.as_deref().map(images::read_mask).transpose()?;
     let picture = picture(op, &settings)?;
@@ -38,9 +31,7 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
         alpha: photo.alpha.as_ref(),
         mask: mask.as_ref(),
         product: None,
-        segmenter: model.as_deref().map(|model| model as &dyn Segmenter),
-        picture: picture.as_ref().map(|picture| &picture.rgb),
-        picture_product: picture.as_ref().and_then(|picture| picture.alpha.as_ref()),
+        picture: picture.as_ref(),
         settings: &settings,
     })
     .map_err(|error| {
@@ -71,10 +62,10 @@ fn parse(settings: &[String]) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 /// The picture that a setting of the operation names as a file, if one does.
-fn picture(op: EditOp, settings: &BTreeMap<String, String>) -> Result<Option<Photo>, Failure> {
+fn picture(op: EditOp, settings: &BTreeMap<String, String>) -> Result<Option<image::RgbImage>, Failure> {
     let named = edit::settings(op).iter().find(|setting| setting.kind == Kind::Picture);
     match named.and_then(|setting| settings.get(setting.name)) {
-        Some(path) => images::read(path.as_ref()).map(Some),
+        Some(path) => images::read(path.as_ref()).map(|photo| Some(photo.rgb)),
         None => Ok(None),
     }
 }

@@ -177,7 +177,7 @@ pub struct EditArgs {
     /// The image to edit
     pub image: PathBuf,
     /// Operation: cutout, background, replace-background, erase, retouch, upscale, restore,
-    /// outpaint, crop, compose, style, harmonise
+    /// outpaint, crop, compose, style
     #[arg(long, value_name = "OP")]
     pub op: String,
     /// Where to edit: white = edit, black = keep
@@ -189,9 +189,6 @@ pub struct EditArgs {
     /// Where the result goes; its extension chooses the format (png, jpg, webp)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Settings file (TOML, YAML or JSON), of which `matting` counts
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 }
 
 /// Arguments of `submit`.

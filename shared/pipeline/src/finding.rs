@@ -111,13 +111,11 @@ pub enum EditOp {
     Compose,
     /// A category's or a reference's look for the surroundings.
     Style,
-    /// The light on the product as in another picture of it; never another colour.
-    Harmonise,
 }
 
 impl EditOp {
     /// Every operation, in the order of the help text.
-    pub const ALL: [EditOp; 12] = [
+    pub const ALL: [EditOp; 11] = [
         EditOp::Cutout,
         EditOp::Background,
         EditOp::ReplaceBackground,
@@ -129,7 +127,6 @@ impl EditOp {
         EditOp::Crop,
         EditOp::Compose,
         EditOp::Style,
-        EditOp::Harmonise,
     ];
 
     /// The word used on the command line and in reports.
@@ -146,7 +143,6 @@ impl EditOp {
             EditOp::Crop => "crop",
             EditOp::Compose => "compose",
             EditOp::Style => "style",
-            EditOp::Harmonise => "harmonise",
         }
     }
 

@@ -144,9 +144,7 @@ fn changed_outside(image: &RgbImage, holes: &GrayImage) -> Result<u64> {
         alpha: None,
         mask: Some(holes),
         product: None,
-        segmenter: None,
         picture: None,
-        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request)?;
@@ -173,9 +171,7 @@ fn enlarging(samples: &[Sample], out: Option<&Path>) -> Result<()> {
                     alpha: None,
                     mask: None,
                     product: None,
-                    segmenter: None,
                     picture: None,
-                    picture_product: None,
                     settings: &settings,
                 };
                 apply(&request)?.image

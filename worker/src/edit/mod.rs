@@ -16,7 +16,6 @@ mod crop;
 mod cutout;
 mod erase;
 mod feather;
-mod harmonise;
 mod inpaint;
 mod outpaint;
 mod replace_background;
@@ -32,7 +31,6 @@ mod upscale;
 use std::collections::BTreeMap;
 
 use image::{GrayImage, RgbImage};
-use packshot_imaging::cutout::Segmenter;
 use packshot_imaging::photo::Cutout;
 use packshot_pipeline::finding::EditOp;
 
@@ -62,14 +60,8 @@ pub struct EditRequest<'a> {
     /// The product in this image, of the image's size; operations that need it and do not get
     /// it cut it out themselves.
     pub product: Option<&'a Cutout>,
-    /// Who else is asked where the product is when it has to be cut out.
-    pub segmenter: Option<&'a dyn Segmenter>,
-    /// The decoded picture of a [`Kind::Picture`] setting: a background, a scene, a style, a
-    /// light.
+    /// The decoded picture of a [`Kind::Picture`] setting: a background, a scene, a style.
     pub picture: Option<&'a RgbImage>,
-    /// Coverage of the product in `picture`, of its size; operations that need it and do not get
-    /// it cut the product out themselves.
-    pub picture_product: Option<&'a GrayImage>,
     /// Settings as text; see [`settings()`] for what each operation takes.
     pub settings: &'a BTreeMap<String, String>,
 }
@@ -198,21 +190,6 @@ fn run(request: &EditRequest, settings: &Settings) -> Result<Outcome, EditError>
         EditOp::Crop => crop::run(request, settings),
         EditOp::Compose => compose::run(request, settings),
         EditOp::Style => style::run(request, settings),
-        EditOp::Harmonise => harmonise::run(request, settings),
-    }
-}
-
-/// Whether an operation cuts the product out where it is not given.
-pub fn cuts_out(op: EditOp) -> bool {
-    match op {
-        EditOp::Cutout
-        | EditOp::Background
-        | EditOp::ReplaceBackground
-        | EditOp::Crop
-        | EditOp::Compose
-        | EditOp::Style
-        | EditOp::Harmonise => true,
-        EditOp::Erase | EditOp::Retouch | EditOp::Upscale | EditOp::Restore | EditOp::Outpaint => false,
     }
 }
 
@@ -238,13 +215,9 @@ fn check_sizes(request: &EditRequest) -> Result<(), EditError> {
             return Err(EditError::Size { what, got_w, got_h, w, h });
         }
     }
-    match (request.picture, request.picture_product) {
-        (Some(picture), _) if picture.width() == 0 || picture.height() == 0 => Err(EditError::Empty),
-        (Some(picture), Some(product)) if picture.dimensions() != product.dimensions() => {
-            let ((w, h), (got_w, got_h)) = (picture.dimensions(), product.dimensions());
-            Err(EditError::Size { what: "picture's coverage", got_w, got_h, w, h })
-        }
-        (Some(_) | None, _) => Ok(()),
+    match request.picture.map(RgbImage::dimensions) {
+        Some((0, _) | (_, 0)) => Err(EditError::Empty),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -24,7 +24,6 @@ fn cutout_of(image: &RgbImage, alpha: &GrayImage) -> Cutout {
     let quality = CutoutQuality {
         source: CutoutSource::Segmented,
         agreement: 1.0,
-        opinion: None,
         edge_contrast: 50.0,
         border_contact: 0.0,
         clutter: 0.0,
@@ -75,8 +74,6 @@ const CASES: &[Case] = &[
     Case { op: EditOp::Compose, pairs: &[] },
     Case { op: EditOp::Compose, pairs: &[("height", "0.1"), ("shadow", "none")] },
     Case { op: EditOp::Style, pairs: &[] },
-    Case { op: EditOp::Harmonise, pairs: &[] },
-    Case { op: EditOp::Harmonise, pairs: &[("strength", "0")] },
     Case { op: EditOp::Crop, pairs: &[] },
     Case { op: EditOp::Crop, pairs: &[("ratio", "1:1"), ("margin", "0.02")] },
     Case { op: EditOp::Crop, pairs: &[("rect", "0,0,1,1")] },
@@ -105,9 +102,7 @@ fn no_operation_panics_or_reaches_outside_on_any_size_and_mask() {
                     alpha: None,
                     mask: mask.as_ref(),
                     product: Some(&cutout),
-                    segmenter: None,
                     picture: Some(&image),
-                    picture_product: None,
                     settings: &settings,
                 };
                 match apply(&request) {
@@ -138,9 +133,7 @@ fn the_same_request_gives_the_same_bytes() {
             alpha: None,
             mask: mask.as_ref(),
             product: Some(&cutout),
-            segmenter: None,
             picture: Some(&image),
-            picture_product: None,
             settings: &settings,
         };
         let (Ok(a), Ok(b)) = (apply(&request), apply(&request)) else { continue };
@@ -160,9 +153,7 @@ fn sizes_that_do_not_belong_together_are_refused() {
             alpha: None,
             mask: Some(&mask),
             product: None,
-            segmenter: None,
             picture: None,
-            picture_product: None,
             settings: &settings,
         };
         let error = apply(&request).unwrap_err();
@@ -183,9 +174,7 @@ fn unknown_settings_are_refused_with_the_list() {
             alpha: None,
             mask: None,
             product: None,
-            segmenter: None,
             picture: None,
-            picture_product: None,
             settings: &settings,
         };
         let error = apply(&request).unwrap_err().to_string();
@@ -206,9 +195,7 @@ fn an_operation_that_reaches_outside_is_thrown_away() {
         alpha: None,
         mask: None,
         product: None,
-        segmenter: None,
         picture: None,
-        picture_product: None,
         settings: &settings,
     };
     let mut broken = image.clone();
@@ -241,9 +228,7 @@ fn a_speck_is_found_and_replaced_with_texture() {
         alpha: None,
         mask: None,
         product: Some(&cutout),
-        segmenter: None,
         picture: None,
-        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request).unwrap();
@@ -272,9 +257,7 @@ fn erasing_fills_from_the_background_and_leaves_the_product() {
         alpha: None,
         mask: Some(&mask),
         product: Some(&cutout),
-        segmenter: None,
         picture: None,
-        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request).unwrap();
@@ -296,9 +279,7 @@ fn enlarging_gives_the_input_back_when_shrunk() {
             alpha: None,
             mask: None,
             product: None,
-            segmenter: None,
             picture: None,
-            picture_product: None,
             settings: &settings,
         };
         let edited = apply(&request).unwrap();

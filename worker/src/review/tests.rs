@@ -47,7 +47,6 @@ fn reference() -> (Photo, Cutout) {
     let quality = CutoutQuality {
         source: CutoutSource::SuppliedAlpha,
         agreement: 1.0,
-        opinion: None,
         edge_contrast: 30.0,
         border_contact: 0.0,
         clutter: 0.0,
@@ -155,5 +154,4 @@ fn what_is_found_of_a_turned_product_goes_to_a_person() {
     assert!(told(Axis::Colour) && !told(Axis::Shape) && !told(Axis::Feature), "{:?}", review.axes);
     let place = review.findings[0].region.expect("where the part is");
     assert!(place.x + place.w <= SIDE && place.x > SIDE / 4, "{place:?}");
-
 }

@@ -160,8 +160,7 @@ fn fit(measured: &[&Measured]) -> Thresholds {
     products.dedup();
     thresholds.products = products.len() as u32;
     for (name, mut list) in values {
-        let scale = rounded(conformal(&mut list, TAIL_METRIC)).max(thresholds::least_scale(&name));
-        thresholds.scales.insert(name, scale);
+        thresholds.scales.insert(name, rounded(conformal(&mut list, TAIL_METRIC)).max(1e-4));
     }
     for axis in Axis::ALL {
         let mut scores: Vec<f64> = harmless
