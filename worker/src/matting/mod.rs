@@ -241,7 +241,11 @@ fn parse(path: &str, bytes: Vec<u8>) -> Result<Model, MattingError> {
         }
         LoadErrorKind::ExternalDataError => MattingError::Outside { path },
         LoadErrorKind::OperatorInvalid => MattingError::Operator { path, why: error.to_string() },
-        _ => MattingError::Broken { path, why: error.to_string() },
+        LoadErrorKind::IoError
+        | LoadErrorKind::GraphError
+        | LoadErrorKind::OptimizeError
+        | LoadErrorKind::ShapeInferenceFailed
+        | _ => MattingError::Broken { path, why: error.to_string() },
     })
 }
 

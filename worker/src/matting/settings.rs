@@ -14,22 +14,22 @@ const SIDE_STEP: u32 = 32;
 ///
 /// | model | input | mean | std | output |
 /// |---|---|---|---|---|
-/// | U²-Net (Qin et al. 2020) | 320, fixed | ImageNet | ImageNet | coverage, then six finer and coarser ones |
+/// | U²-Net (Qin et al. 2020) | 320, fixed | `ImageNet` | `ImageNet` | coverage, then six finer and coarser ones |
 /// | IS-Net, DIS (Qin et al. 2022) | 1024, fixed | 0.5 | 1 | coverage |
-/// | MODNet (Ke et al. 2022) | free, made for 512 | 0.5 | 0.5 | coverage |
+/// | `MODNet` (Ke et al. 2022) | free, made for 512 | 0.5 | 0.5 | coverage |
 /// | RMBG 1.4 (IS-Net's design) | 1024 | 0.5 | 1 | coverage |
-/// | BiRefNet (Zheng et al. 2024) | 1024, fixed | ImageNet | ImageNet | logits |
-/// | RMBG 2.0 (BiRefNet's design) | 1024 | ImageNet | ImageNet | coverage |
+/// | `BiRefNet` (Zheng et al. 2024) | 1024, fixed | `ImageNet` | `ImageNet` | logits |
+/// | RMBG 2.0 (`BiRefNet`'s design) | 1024 | `ImageNet` | `ImageNet` | coverage |
 ///
-/// ImageNet is mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225. From the authors' own
-/// inference code: xuebinqin/DIS `IS-Net/Inference.py`, ZHKKKe/MODNet `onnx/inference_onnx.py`
+/// `ImageNet` is mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225. From the authors' own
+/// inference code: `xuebinqin/DIS` `IS-Net/Inference.py`, `ZHKKKe/MODNet` `onnx/inference_onnx.py`
 /// and `onnx/export_onnx.py`, the model card of briaai/RMBG-1.4; and for the ONNX files that
 /// danielgatis/rembg hands out, its `rembg/sessions`. All are fed the whole photo squeezed
 /// into their input, red first, on a scale of 0 to 1. The answers are not stretched to their
 /// own least and greatest, as some of that code does: where nothing was seen, that would make
 /// a product of noise.
 ///
-/// BiRefNet has a file whose deformable convolutions are written out in plain operators, and
+/// `BiRefNet` has a file whose deformable convolutions are written out in plain operators, and
 /// one with `DeformConv`, which the runtime does not know.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -124,7 +124,10 @@ fn a_file_that_cannot_work_says_why_and_what_to_do() {
         ("no output", with(&|t| t.outputs.clear()), "0 outputs"),
         (
             "three classes",
-            with(&|t| t.outputs = vec![Port::float("photo", &[1, 3, 32, 32])]),
+            with(&|t| {
+                t.nodes.push(Node::new("Relu", &["photo"], "classes"));
+                t.outputs = vec![Port::float("classes", &[1, 3, 32, 32])];
+            }),
             "[1, 3, 32, 32]",
         ),
         (

@@ -54,7 +54,10 @@ impl Tiny {
         Tiny {
             inputs: vec![Port::float("photo", &[1, 3, height, width])],
             outputs: vec![Port::float("logits", &[1, 1, height, width])],
-            nodes: vec![Node::new("Conv", &["photo", "w", "b"], "logits")],
+            nodes: vec![Node {
+                ints: Some(("kernel_shape", vec![1, 1])),
+                ..Node::new("Conv", &["photo", "w", "b"], "logits")
+            }],
             weights: vec![
                 Weights { name: "w", shape: vec![1, 3, 1, 1], values: weights.to_vec() },
                 Weights { name: "b", shape: vec![1], values: vec![bias] },
@@ -78,7 +81,7 @@ impl Tiny {
             for input in node.inputs {
                 message.text(1, input);
             }
-            message.text(2, node.output).text(4, node.op);
+            message.text(2, node.output).text(3, node.output).text(4, node.op);
             if let Some((name, ints)) = &node.ints {
                 let mut attribute = Message::default();
                 attribute.text(1, name);
@@ -115,11 +118,11 @@ impl Tiny {
 
 fn port_message(port: &Port) -> Message {
     let mut shape = Message::default();
-    for &side in &port.shape {
+    for (at, &side) in port.shape.iter().enumerate() {
         let mut dimension = Message::default();
         match u64::try_from(side) {
             Ok(side) => dimension.number(1, side),
-            Err(_) => dimension.text(2, "free"),
+            Err(_) => dimension.text(2, &format!("free{at}")),
         };
         shape.message(1, &dimension);
     }

@@ -116,12 +116,10 @@ mod tests {
         photo(product, [200.0, 40.0, 40.0], |_, y| [236.0 - 0.05 * y as f32; 3])
     }
 
-    /// A red disc on a table, beside a dark crate: what is not table is not all product.
-    fn beside_a_crate(product: &GrayImage) -> Photo {
-        photo(product, [200.0, 40.0, 40.0], |x, y| {
-            let inside = (230..340).contains(&x) && (60..260).contains(&y);
-            if inside { [60.0, 64.0, 70.0] } else { [236.0; 3] }
-        })
+    /// A red disc on a table that ends before a dark wall: what is not table is not all product.
+    fn before_a_wall(product: &GrayImage) -> Photo {
+        let wall = |x| if x > 290 { [70.0, 90.0, 60.0] } else { [236.0; 3] };
+        photo(product, [200.0, 40.0, 40.0], |x, _| wall(x))
     }
 
     fn ask(photo: &Photo, says: &Says) -> Result<Cutout, CutoutError> {
@@ -161,7 +159,7 @@ mod tests {
     #[test]
     fn one_of_two_that_disagree_is_enough_and_none_is_not() {
         let truth = disc(120.0, 150.0, 80.0);
-        let photo = beside_a_crate(&truth);
+        let photo = before_a_wall(&truth);
         let alone = cut_out(&photo, &CutoutOptions::DEFAULT).map(|cutout| cutout.quality.agreement);
         assert!(matches!(alone, Err(CutoutError::Uncertain { .. })), "{alone:?}");
         let rescued = ask(&photo, &Says::coverage(resize_gray(&truth, 64, 64))).unwrap();
@@ -188,103 +186,6 @@ mod tests {
         for says in [Err("it broke off".to_owned()), Ok(GrayImage::new(0, 4))] {
             let answer = ask(&photo, &Says(says, AtomicU32::new(0)));
             assert!(matches!(answer, Err(CutoutError::NoAnswer { .. })), "{answer:?}");
-        }
-    }
-
-    #[test]
-    fn zz_probe() {
-        let truth = disc(170.0, 150.0, 90.0);
-        let left = disc(120.0, 150.0, 80.0);
-        let red = [200.0, 40.0, 40.0];
-        let tiles = |n: u32, c: [[f32; 3]; 3]| move |x: u32, y: u32| c[((x / n + y / (n - 3)) % 3) as usize];
-        let hash = |x: u32, y: u32| {
-            ((x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 24)
-                as f32
-        };
-        let scenes: Vec<(&str, Photo, &GrayImage)> = vec![
-            ("crate", beside_a_crate(&left), &left),
-            (
-                "tiles-strong-dark",
-                photo(
-                    &truth,
-                    [30.0, 60.0, 110.0],
-                    tiles(23, [[200.0, 90.0, 60.0], [90.0, 160.0, 90.0], [230.0, 220.0, 150.0]]),
-                ),
-                &truth,
-            ),
-            (
-                "tiles-mild-red",
-                photo(
-                    &truth,
-                    red,
-                    tiles(23, [[210.0, 200.0, 190.0], [180.0, 190.0, 180.0], [230.0, 225.0, 215.0]]),
-                ),
-                &truth,
-            ),
-            (
-                "tiles-big-red",
-                photo(
-                    &truth,
-                    red,
-                    tiles(60, [[210.0, 200.0, 150.0], [120.0, 150.0, 180.0], [60.0, 70.0, 60.0]]),
-                ),
-                &truth,
-            ),
-            ("noise-red", photo(&truth, red, |x, y| [120.0 + 0.5 * hash(x / 4, y / 4); 3]), &truth),
-            ("noise-coarse", photo(&truth, red, |x, y| [90.0 + 0.6 * hash(x / 17, y / 17); 3]), &truth),
-            (
-                "halves",
-                photo(&truth, red, |x, _| if x < 190 { [236.0; 3] } else { [90.0, 95.0, 100.0] }),
-                &truth,
-            ),
-            (
-                "thirds",
-                photo(&truth, red, |x, y| {
-                    if x + y < 200 {
-                        [236.0; 3]
-                    } else if x > 250 {
-                        [90.0, 95.0, 100.0]
-                    } else {
-                        [170.0, 160.0, 140.0]
-                    }
-                }),
-                &truth,
-            ),
-            (
-                "blinds",
-                photo(&truth, red, |_, y| if y / 20 % 2 == 0 { [230.0; 3] } else { [150.0, 150.0, 155.0] }),
-                &truth,
-            ),
-            (
-                "corner",
-                photo(&left, red, |x, y| if x > 240 && y > 120 { [60.0, 64.0, 70.0] } else { [236.0; 3] }),
-                &left,
-            ),
-            (
-                "edge-band",
-                photo(&left, red, |x, _| if x > 290 { [70.0, 90.0, 60.0] } else { [236.0; 3] }),
-                &left,
-            ),
-            (
-                "wall",
-                photo(&left, red, |x, y| {
-                    if x > 200 { [60.0 + 0.7 * y as f32, 90.0, 60.0] } else { [236.0 - 0.3 * y as f32; 3] }
-                }),
-                &left,
-            ),
-        ];
-        for (name, photo, truth) in scenes {
-            let image = crate::colour::lab_image(&photo.rgb);
-            match crate::segment::coarse::segment(&image) {
-                None => eprintln!("{name}: nothing"),
-                Some(seen) => {
-                    let o = super::weigh(&image, &seen, truth);
-                    eprintln!(
-                        "{name}: alone {:.2} truth: decided {:.2} surface {:.2} colour {:.2}",
-                        seen.decided.agreement, o.decided, o.surface, o.colour
-                    );
-                }
-            }
         }
     }
 }
