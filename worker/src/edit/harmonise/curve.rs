@@ -13,44 +13,48 @@ const KNEE: f64 = 0.8;
 const CLIPPED: u8 = 254;
 /// Level from which a channel is taken for less and less certain.
 const DOUBTFUL: u8 = 250;
-/// Share of the product that may have lost its colour in clipped places, and that may be
-/// pushed against white.
-const LOST_MAX: f64 = 0.03;
+/// How much light may be missing where a clipped channel must become darker, as a share of the
+/// product times the share by which it becomes darker: what was above white is not known.
+const LOST_MAX: f64 = 0.01;
+/// Share of the product that may be pushed beyond white, and by how much a place must be to
+/// count: under it the shoulder bends it back unseen.
 const PUSHED_MAX: f64 = 0.05;
-/// Change of a channel, as a share, that clipped places bear.
-const BORNE: f64 = 0.02;
+const PUSHED_FROM: f64 = 1.06;
 
 /// Whether the light can be laid on the product of `image` without harm; the reason when not.
 pub(super) fn checked(image: &RgbImage, product: &GrayImage, light: &Light) -> Result<(), String> {
-    let top: [f64; 3] = std::array::from_fn(|c| light.of_channel(c, 1.0));
-    let uneven = top.iter().fold(0.0, |a: f64, v| a.max(*v)) / top.iter().fold(f64::MAX, |a, v| a.min(*v));
-    let darker = top.iter().all(|v| *v < 1.0 - BORNE);
+    let darker: [f64; 3] = std::array::from_fn(|c| (1.0 - light.of_channel(c, 1.0)).max(0.0));
     let pushes: [[bool; 256]; 3] = std::array::from_fn(|c| {
         std::array::from_fn(|level| {
             let linear = f64::from(srgb_to_linear(level as u8));
-            level < usize::from(CLIPPED) && light.of_channel(c, linear) > 1.0
+            level < usize::from(CLIPPED) && light.of_channel(c, linear) > PUSHED_FROM
         })
     });
-    let (mut inside, mut lost, mut pushed) = (0u64, 0u64, 0u64);
+    let (mut inside, mut clipped, mut lost, mut pushed) = (0u64, 0u64, 0.0, 0u64);
     for (pixel, cover) in image.pixels().zip(product.pixels()) {
         if cover.0[0] < 250 {
             continue;
         }
         inside += 1;
-        let clipped = pixel.0.iter().filter(|v| **v >= CLIPPED).count();
-        let colour_lost = (1..3).contains(&clipped) && uneven > 1.0 + BORNE;
-        lost += u64::from(colour_lost || (clipped == 3 && darker));
+        let missing = (0..3).filter(|c| pixel.0[*c] >= CLIPPED).map(|c| darker[c]).fold(0.0, f64::max);
+        // Where all are clipped and one stays, the place is white before and after.
+        let white = pixel.0.iter().all(|v| *v >= CLIPPED) && darker.contains(&0.0);
+        if missing > 0.0 && !white {
+            clipped += 1;
+            lost += missing;
+        }
         pushed += u64::from((0..3).any(|c| pushes[c][usize::from(pixel.0[c])]));
     }
-    let share = |count: u64| count as f64 / inside.max(1) as f64;
-    if share(lost) > LOST_MAX {
-        let percent = share(lost) * 100.0;
+    let all = inside.max(1) as f64;
+    if lost / all > LOST_MAX {
+        let percent = clipped as f64 / all * 100.0;
         return Err(format!(
             "{percent:.0} % of the product is clipped, its light is lost; make the image anew"
         ));
     }
-    if share(pushed) > PUSHED_MAX {
-        let percent = share(pushed) * 100.0;
+    let pushed = pushed as f64 / all;
+    if pushed > PUSHED_MAX {
+        let percent = pushed * 100.0;
         return Err(format!("it would push {percent:.0} % of the product into white; make the image anew"));
     }
     Ok(())
