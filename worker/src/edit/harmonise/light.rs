@@ -23,10 +23,11 @@ const PULL: [f64; 4] = [0.5, 0.5, 0.5, 0.06];
 const SCATTER: f64 = 2.0;
 /// Bounds of what is believed of a light, as logarithms. Two photos of one shop differ by at
 /// most a quarter in one channel against the others; the review of colour holds the same. An
-/// exposure beyond one stop amplifies the noise of 8 bits into bands.
+/// exposure beyond one stop amplifies the noise of 8 bits into bands. Lights put on photos need
+/// at most 2 % of contrast; more of it bends hues, and a dye turned by 25 degrees hid in 18 %.
 const CAST_MAX: f64 = 0.25;
 const EXPOSURE_MAX: f64 = std::f64::consts::LN_2;
-const CONTRAST_MAX: f64 = 0.25;
+const CONTRAST_MAX: f64 = 0.08;
 
 /// A change of light.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -161,6 +161,15 @@ fn another_dye_is_refused() {
 }
 
 #[test]
+fn a_dye_does_not_hide_in_contrast() {
+    let (image, product) = photo("saleor-cushion-blue.png");
+    let other = dyed(&image, &product.alpha, -25.0);
+    let result = harmonised(&other, &product, (&image, &product.alpha), "1");
+    let error = result.map(|edited| edited.notes).expect_err("a dye is refused").to_string();
+    assert!(error.contains("another colour"), "{error}");
+}
+
+#[test]
 fn a_colour_of_its_own_without_a_picture_is_asked_for() {
     let (image, product) = photo("saleor-mighty-mug.png");
     let settings = BTreeMap::new();
