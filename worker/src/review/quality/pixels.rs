@@ -52,7 +52,7 @@ fn in_step(rgb: &RgbImage, rect: Rect) -> Option<(f32, f32)> {
     let near =
         |s: &[f32], i: usize| s[i.saturating_sub(1)..(i + 2).min(n)].iter().copied().fold(0.0, f32::max);
     let eighth = ((0.125f32 - 0.1) / STEP_F) as usize;
-    let grid = across[..2 * eighth + 1].iter().chain(&down[..2 * eighth + 1]).copied().fold(0.0, f32::max);
+    let grid = across[..=2 * eighth].iter().chain(&down[..=2 * eighth]).copied().fold(0.0, f32::max);
     (0..n)
         .map(|i| (0.1 + STEP_F * i as f32, near(&across, i).min(near(&down, i))))
         .filter(|(f, _)| *f >= LOWEST)
