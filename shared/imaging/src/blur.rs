@@ -46,6 +46,19 @@ impl Plane {
         self.data.get((y * i64::from(self.width) + x) as usize).copied().unwrap_or(0.0)
     }
 
+    /// The value between pixels, bilinear; whole numbers are the middles of pixels, and beyond the
+    /// edge the nearest value counts. The plane must not be empty.
+    pub fn between(&self, x: f32, y: f32) -> f32 {
+        let (w, h) = (self.width as usize, self.height as usize);
+        let (x, y) = (x.clamp(0.0, (w - 1) as f32), y.clamp(0.0, (h - 1) as f32));
+        let (x0, y0) = (x as usize, y as usize);
+        let (x1, y1) = ((x0 + 1).min(w - 1), (y0 + 1).min(h - 1));
+        let (u, v) = (x.fract(), y.fract());
+        let d = &self.data;
+        (d[y0 * w + x0] * (1.0 - u) + d[y0 * w + x1] * u) * (1.0 - v)
+            + (d[y1 * w + x0] * (1.0 - u) + d[y1 * w + x1] * u) * v
+    }
+
     /// Combines two planes of equal size value by value; extra values of the longer one
     /// are dropped.
     #[must_use]

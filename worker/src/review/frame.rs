@@ -16,6 +16,8 @@ use super::ground;
 const PRODUCT_SIDE: f32 = 440.0;
 /// Shortest useful longest side: below it nothing can be said about details.
 pub(super) const PRODUCT_SIDE_MIN: f32 = 48.0;
+/// Fewest pixels of the core by which anything can be said.
+pub(super) const CORE_MIN: usize = 100;
 /// Margin around the product, by its longest side.
 const MARGIN: f32 = 0.14;
 /// Rim of the core in which marks are not compared, by the product's size.
@@ -147,14 +149,10 @@ impl Frame {
 
     /// A rectangle of the frame in pixels of the candidate (its upright bounding box there).
     pub(super) fn region(&self, rect: Rect, (width, height): (u32, u32)) -> Option<Region> {
-        let (x0, y0) = (rect.x as f32, rect.y as f32);
-        let (x1, y1) = (x0 + rect.w as f32, y0 + rect.h as f32);
-        let corners = [(x0, y0), (x1, y0), (x0, y1), (x1, y1)].map(|(x, y)| self.placement.apply(x, y));
-        let least = |f: fn(&(f32, f32)) -> f32| corners.iter().map(f).fold(f32::MAX, f32::min).max(0.0);
-        let most = |f: fn(&(f32, f32)) -> f32| corners.iter().map(f).fold(f32::MIN, f32::max);
-        let (x, y) = (least(|c| c.0) as u32, least(|c| c.1) as u32);
-        let right = (most(|c| c.0).max(0.0) as u32).min(width);
-        let bottom = (most(|c| c.1).max(0.0) as u32).min(height);
+        let (low, high) = upright(rect, |x, y| self.placement.apply(x, y));
+        let (x, y) = (low.0.max(0.0) as u32, low.1.max(0.0) as u32);
+        let right = (high.0.max(0.0) as u32).min(width);
+        let bottom = (high.1.max(0.0) as u32).min(height);
         (x < right && y < bottom).then(|| Region { x, y, w: right - x, h: bottom - y })
     }
 
@@ -194,7 +192,8 @@ fn from_frame(map: &Similarity, crop: Rect, scale: f32) -> Similarity {
     Similarity { scale: map.scale / scale, angle: map.angle, tx: x, ty: y }
 }
 
-fn affine_from_frame(map: &Affine, crop: Rect, scale: f32) -> Affine {
+/// Pixels of `crop`, drawn at `scale`, to where `map` takes them.
+pub(super) fn affine_from_frame(map: &Affine, crop: Rect, scale: f32) -> Affine {
     let (x, y) = map.apply(crop.x as f32, crop.y as f32);
     Affine { a: map.a / scale, b: map.b / scale, c: map.c / scale, d: map.d / scale, tx: x, ty: y }
 }
@@ -202,6 +201,16 @@ fn affine_from_frame(map: &Affine, crop: Rect, scale: f32) -> Affine {
 /// The affine map, or the similarity when the affine map is not believable.
 fn capped(affine: &Affine, similarity: &Similarity) -> Affine {
     if affine.anisotropy() < 0.25 { *affine } else { similarity.to_affine() }
+}
+
+/// Least and greatest coordinates of the corners of `rect` where `map` moves them.
+pub(super) fn upright(rect: Rect, map: impl Fn(f32, f32) -> (f32, f32)) -> ((f32, f32), (f32, f32)) {
+    let (x0, y0) = (rect.x as f32, rect.y as f32);
+    let (x1, y1) = (x0 + rect.w as f32, y0 + rect.h as f32);
+    let corners = [(x0, y0), (x1, y0), (x0, y1), (x1, y1)].map(|(x, y)| map(x, y));
+    corners.iter().fold(((f32::MAX, f32::MAX), (f32::MIN, f32::MIN)), |(low, high), c| {
+        ((low.0.min(c.0), low.1.min(c.1)), (high.0.max(c.0), high.1.max(c.1)))
+    })
 }
 
 /// `rect` grown by `by` pixels on every side, clipped to a picture.
@@ -224,15 +233,15 @@ struct Source {
 
 impl Source {
     fn new(candidate: &RgbImage, placement: &Similarity, width: u32, height: u32) -> Source {
-        let corners = [(0.0, 0.0), (width as f32, 0.0), (0.0, height as f32), (width as f32, height as f32)]
-            .map(|(x, y)| placement.apply(x, y));
+        let whole = Rect { x: 0, y: 0, w: width, h: height };
+        let (least, most) = upright(whole, |x, y| placement.apply(x, y));
         let (cw, ch) = candidate.dimensions();
         let low = |v: f32, most: u32| (v.floor().max(0.0) as u32).min(most.saturating_sub(1));
         let pad = 0.1 * placement.scale * width.max(height) as f32 + 4.0;
-        let x0 = low(corners.iter().map(|c| c.0).fold(f32::MAX, f32::min) - pad, cw);
-        let y0 = low(corners.iter().map(|c| c.1).fold(f32::MAX, f32::min) - pad, ch);
-        let x1 = low(corners.iter().map(|c| c.0).fold(f32::MIN, f32::max) + pad, cw) + 1;
-        let y1 = low(corners.iter().map(|c| c.1).fold(f32::MIN, f32::max) + pad, ch) + 1;
+        let x0 = low(least.0 - pad, cw);
+        let y0 = low(least.1 - pad, ch);
+        let x1 = low(most.0 + pad, cw) + 1;
+        let y1 = low(most.1 + pad, ch) + 1;
         let rect = Rect { x: x0, y: y0, w: x1.max(x0 + 1) - x0, h: y1.max(y0 + 1) - y0 };
         let cut = resize::crop_rgb(candidate, rect);
         let reduce = 1.0 / placement.scale;

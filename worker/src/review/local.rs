@@ -95,19 +95,8 @@ fn drawn(source: &Plane, field: &[(f32, f32)], columns: usize, rows: usize) -> V
                     * (1.0 - fy)
                     + (get(&field[r1 * columns + c0]) * (1.0 - fx) + get(&field[r1 * columns + c1]) * fx) * fy
             };
-            out.push(read(source, x as f32 + at(|f| f.0), y as f32 + at(|f| f.1)));
+            out.push(source.between(x as f32 + at(|f| f.0), y as f32 + at(|f| f.1)));
         }
     }
     out
-}
-
-fn read(plane: &Plane, x: f32, y: f32) -> f32 {
-    let (w, h) = (plane.width as usize, plane.height as usize);
-    let (x, y) = (x.clamp(0.0, (w - 1) as f32), y.clamp(0.0, (h - 1) as f32));
-    let (x0, y0) = (x as usize, y as usize);
-    let (x1, y1) = ((x0 + 1).min(w - 1), (y0 + 1).min(h - 1));
-    let (u, v) = (x.fract(), y.fract());
-    let d = &plane.data;
-    (d[y0 * w + x0] * (1.0 - u) + d[y0 * w + x1] * u) * (1.0 - v)
-        + (d[y1 * w + x0] * (1.0 - u) + d[y1 * w + x1] * u) * v
 }

@@ -8,7 +8,7 @@ use packshot_imaging::register::{Method, Registration, Similarity};
 use packshot_pipeline::finding::Axis;
 
 use super::channel::{Channel, Metric, quantile};
-use super::frame::Frame;
+use super::frame::{CORE_MIN, Frame};
 
 /// Largest colour difference (CIE 1976) that resampling and 8-bit rounding leave behind, on
 /// all but a thousandth of the product.
@@ -44,7 +44,7 @@ pub(super) fn claimed(hint: Similarity) -> Registration {
 /// How far candidate and reference differ on the product, as a share of what resampling may
 /// leave behind: below 1 they show the same pixels. `None` when too little is visible.
 pub(super) fn residual(frame: &Frame) -> Option<f32> {
-    if frame.core_count() < 100 {
+    if frame.core_count() < CORE_MIN {
         return None;
     }
     let weight = frame.core_blur(SIGMA);

@@ -189,7 +189,7 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
     let Some(frame) = Frame::new(rgb, mask, candidate, &registration, Ground::Background) else {
         return unmeasured(rgb, candidate, "the product is too small in one of the pictures".to_owned());
     };
-    if frame.visible_share < SHOWN_MIN || frame.core_count() < 100 {
+    if frame.visible_share < SHOWN_MIN || frame.core_count() < frame::CORE_MIN {
         return unmeasured(rgb, candidate, "the candidate shows too little of the product".to_owned());
     }
     let rules = rules::of(request.role);

@@ -28,7 +28,7 @@ pub(super) fn measure(request: &ReviewRequest, candidate: &RgbImage) -> Option<M
     let flat = Flat::new(&part, candidate)?;
     let registration = locked::claimed(flat.placement);
     let frame = Frame::new(rgb, &part.mask, &flat.rgb, &registration, Ground::Product)?;
-    if frame.core_count() < 100 {
+    if frame.core_count() < frame::CORE_MIN {
         return None;
     }
     let size = flat.rgb.dimensions();
@@ -69,7 +69,7 @@ impl Flat {
         let bounds = mask::bounds(&part.mask, 128)?;
         let margin = (MARGIN * bounds.w.max(bounds.h) as f32) as u32 + 6;
         let rect = frame::grown(bounds, margin, part.mask.dimensions());
-        let det = (part.affine.a * part.affine.d - part.affine.b * part.affine.c).abs();
+        let det = part.affine.determinant().abs();
         let stretch = part.affine.anisotropy().exp();
         let (fine, coarse) = ((det * stretch).sqrt().min(1.0), (det / stretch).sqrt().min(1.0));
         let drawn = draw(&part.affine, rect, fine, candidate)?;
@@ -78,7 +78,7 @@ impl Flat {
         let scale = rgb.width() as f32 / rect.w as f32;
         let (x, y) = (rect.x as f32, rect.y as f32);
         let placement = Similarity { scale, angle: 0.0, tx: -scale * x, ty: -scale * y };
-        let map = part.affine.after(&placement.inverse().to_affine());
+        let map = frame::affine_from_frame(&part.affine, rect, scale);
         let part = Region {
             x: ((bounds.x - rect.x) as f32 * scale) as u32,
             y: ((bounds.y - rect.y) as f32 * scale) as u32,
@@ -90,13 +90,11 @@ impl Flat {
 
     /// A region of `rgb` as the upright box around it in the candidate.
     fn back(&self, r: Region, (width, height): (u32, u32)) -> Region {
-        let (x0, y0, x1, y1) = (r.x as f32, r.y as f32, (r.x + r.w) as f32, (r.y + r.h) as f32);
-        let corners = [(x0, y0), (x1, y0), (x0, y1), (x1, y1)].map(|(x, y)| self.map.apply(x, y));
+        let rect = Rect { x: r.x, y: r.y, w: r.w, h: r.h };
+        let (low, high) = frame::upright(rect, |x, y| self.map.apply(x, y));
         let clamp = |v: f32, most: u32| (v.max(0.0) as u32).min(most);
-        let low = |f: fn(&(f32, f32)) -> f32| corners.iter().map(f).fold(f32::MAX, f32::min);
-        let high = |f: fn(&(f32, f32)) -> f32| corners.iter().map(f).fold(f32::MIN, f32::max);
-        let (x, y) = (clamp(low(|c| c.0), width - 1), clamp(low(|c| c.1), height - 1));
-        let (right, bottom) = (clamp(high(|c| c.0), width), clamp(high(|c| c.1), height));
+        let (x, y) = (clamp(low.0, width - 1), clamp(low.1, height - 1));
+        let (right, bottom) = (clamp(high.0, width), clamp(high.1, height));
         Region { x, y, w: right.saturating_sub(x).max(1), h: bottom.saturating_sub(y).max(1) }
     }
 }
@@ -107,9 +105,9 @@ fn draw(map: &Affine, rect: Rect, scale: f32, candidate: &RgbImage) -> Option<Rg
     if w.min(h) < 8 {
         return None;
     }
+    let map = frame::affine_from_frame(map, rect, scale);
     Some(RgbImage::from_fn(w, h, |x, y| {
-        let (u, v) = (rect.x as f32 + (x as f32 + 0.5) / scale, rect.y as f32 + (y as f32 + 0.5) / scale);
-        let (u, v) = map.apply(u, v);
+        let (u, v) = map.apply(x as f32 + 0.5, y as f32 + 0.5);
         image::Rgb(frame::cubic(candidate, u - 0.5, v - 0.5))
     }))
 }

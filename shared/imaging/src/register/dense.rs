@@ -71,7 +71,7 @@ impl Edges {
             if u < 0.0 || v < 0.0 || u >= w || v >= h {
                 continue;
             }
-            let other = f64::from(sample(plane, u - 0.5, v - 0.5));
+            let other = f64::from(plane.between(u - 0.5, v - 0.5));
             let value = f64::from(value);
             n += 1.0;
             x1 += value;
@@ -160,15 +160,4 @@ fn magnitude(rgb: &RgbImage) -> Plane {
         }
     }
     out
-}
-
-fn sample(plane: &Plane, x: f32, y: f32) -> f32 {
-    let (w, h) = (plane.width as usize, plane.height as usize);
-    let (x, y) = (x.max(0.0), y.max(0.0));
-    let (x0, y0) = ((x as usize).min(w - 1), (y as usize).min(h - 1));
-    let (x1, y1) = ((x0 + 1).min(w - 1), (y0 + 1).min(h - 1));
-    let (u, v) = (x - x0 as f32, y - y0 as f32);
-    let d = &plane.data;
-    (d[y0 * w + x0] * (1.0 - u) + d[y0 * w + x1] * u) * (1.0 - v)
-        + (d[y1 * w + x0] * (1.0 - u) + d[y1 * w + x1] * u) * v
 }

@@ -35,7 +35,8 @@ pub(super) fn vote(matches: &[Match], tolerance: f32) -> Option<(Similarity, Vec
     Some((similarity, members))
 }
 
-fn from_one(m: &Match) -> Similarity {
+/// The placement that one match proposes by the sizes and directions of its two points.
+pub(super) fn from_one(m: &Match) -> Similarity {
     let turned = Similarity { scale: m.scale, angle: m.turn, tx: 0.0, ty: 0.0 };
     let (x, y) = turned.apply(m.from.0, m.from.1);
     Similarity { tx: m.to.0 - x, ty: m.to.1 - y, ..turned }
@@ -63,8 +64,7 @@ pub(super) fn similarity_of(matches: &[Match], reach: f32) -> Option<Similarity>
 }
 
 fn cauchy(map: &Affine, m: &Match, reach: f32) -> f64 {
-    let (x, y) = map.apply(m.from.0, m.from.1);
-    let r = f64::from((x - m.to.0).hypot(y - m.to.1) / (0.3 * reach).max(0.25));
+    let r = f64::from(map.miss(m.from, m.to) / (0.3 * reach).max(0.25));
     1.0 / (1.0 + r * r)
 }
 

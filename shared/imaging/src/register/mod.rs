@@ -149,6 +149,13 @@ impl Working {
         }
     }
 
+    /// All of a picture with its longest side reduced to `side_max`, enlarged at most `enlarge`
+    /// times.
+    fn whole(rgb: &RgbImage, side_max: f32, enlarge: f32) -> Working {
+        let (w, h) = rgb.dimensions();
+        Working::new(rgb, Rect { x: 0, y: 0, w, h }, side_max, w.max(h) as f32, enlarge)
+    }
+
     fn lightness(&self) -> Plane {
         let data = self
             .rgb
@@ -248,14 +255,8 @@ impl Scene {
         let reference = Working::new(reference, around, enlarge * PRODUCT_SIDE, longest as f32, enlarge);
         let (w, h) = reference.rgb.dimensions();
         let mask = resize::resize_gray(&resize::crop_gray(ref_mask, around), w, h);
-        let whole = Rect { x: 0, y: 0, w: candidate.width(), h: candidate.height() };
-        let candidate = Working::new(
-            candidate,
-            whole,
-            if enlarge > 1.0 { CANDIDATE_SIDE_FINE } else { CANDIDATE_SIDE },
-            whole.w.max(whole.h) as f32,
-            enlarge,
-        );
+        let side = if enlarge > 1.0 { CANDIDATE_SIDE_FINE } else { CANDIDATE_SIDE };
+        let candidate = Working::whole(candidate, side, enlarge);
         let grown = crate::mask::dilate(&mask, 3);
         let on = |x: f32, y: f32| grown.get_pixel((x as u32).min(w - 1), (y as u32).min(h - 1)).0[0] > 127;
         let light = reference.lightness();
@@ -308,7 +309,7 @@ impl Scene {
         }
         let reach = (self.product_side * similarity.scale * 0.03).max(2.5);
         let agreeing: Vec<(f32, f32)> =
-            matches.iter().filter(|m| near(&map, m, reach)).map(|m| m.from).collect();
+            matches.iter().filter(|m| map.miss(m.from, m.to) <= reach).map(|m| m.from).collect();
         let spread = fit::spread(&agreeing, &self.shown_pixels(&similarity));
         (agreeing.len() >= INLIERS_MIN && spread >= SPREAD_MIN).then_some(Placed {
             similarity,
@@ -356,9 +357,7 @@ impl Scene {
     }
 
     fn affine_to_full(&self, working: &Affine) -> Affine {
-        let scaled = working.resized(1.0 / self.reference.factor, 1.0 / self.candidate.factor);
-        let (dx, dy) = scaled.apply(self.reference.offset.0, self.reference.offset.1);
-        Affine { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
+        affine_to_full(working, &self.reference, &self.candidate)
     }
 
     fn finish(&self, placed: Placed, edges: f32) -> Registration {
@@ -451,9 +450,11 @@ impl Scene {
     }
 }
 
-fn near(map: &Affine, m: &Match, reach: f32) -> bool {
-    let (x, y) = map.apply(m.from.0, m.from.1);
-    (x - m.to.0).hypot(y - m.to.1) <= reach
+/// A map between two working pictures as one between the full ones.
+fn affine_to_full(working: &Affine, reference: &Working, candidate: &Working) -> Affine {
+    let scaled = working.resized(1.0 / reference.factor, 1.0 / candidate.factor);
+    let (dx, dy) = scaled.apply(reference.offset.0, reference.offset.1);
+    Affine { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
 }
 
 /// The product's bounds with as much surrounding as is useful, clipped to the picture.

@@ -36,11 +36,7 @@ pub fn motions(reference: &RgbImage, candidate: &RgbImage) -> Option<Motions> {
     if reference.width().min(reference.height()) < 48 || candidate.width().min(candidate.height()) < 48 {
         return None;
     }
-    let whole = |rgb: &RgbImage| {
-        let (w, h) = rgb.dimensions();
-        Working::new(rgb, Rect { x: 0, y: 0, w, h }, SIDE, w.max(h) as f32, 1.0)
-    };
-    let (from, to) = (whole(reference), whole(candidate));
+    let (from, to) = (Working::whole(reference, SIDE, 1.0), Working::whole(candidate, SIDE, 1.0));
     let points =
         |w: &Working| keypoints::keypoints(&w.lightness(), w.camera_blur(), KEYPOINTS_CANDIDATE, |_, _| true);
     let tentative = matching::mutual(&points(&from), &points(&to));

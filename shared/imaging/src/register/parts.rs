@@ -12,17 +12,15 @@ use rayon::prelude::*;
 use super::matching::{self, Match};
 use super::transform::Affine;
 use super::views::{self, View, sample};
-use super::{Working, fit, keypoints};
+use super::{KEYPOINTS_CANDIDATE, Working, affine_to_full, fit, keypoints};
 use crate::blur::{self, Plane};
 use crate::mask;
-use crate::photo::Rect;
 use crate::resize;
 
 /// Longest sides worked on, in pixels: a part is small against its product.
 const PRODUCT_SIDE: f32 = 640.0;
 const CANDIDATE_SIDE: f32 = 960.0;
 const KEYPOINTS_VIEW: usize = 700;
-const KEYPOINTS_CANDIDATE: usize = 2200;
 /// How far a part may reach from the match that proposes it, by the product's longest side.
 const PART_REACH: f32 = 0.3;
 /// How far neighbours may lie from a proposal, by their distance, and by the product's side.
@@ -78,24 +76,22 @@ pub fn part(reference: &RgbImage, ref_mask: &GrayImage, candidate: &RgbImage) ->
     }
     let longest = bounds.w.max(bounds.h) as f32;
     let from = Working::new(reference, bounds, PRODUCT_SIDE, longest, 2.0);
-    let whole = Rect { x: 0, y: 0, w: candidate.width(), h: candidate.height() };
-    let to = Working::new(candidate, whole, CANDIDATE_SIDE, whole.w.max(whole.h) as f32, 2.0);
+    let to = Working::whole(candidate, CANDIDATE_SIDE, 2.0);
+    let (light, candidate_light) = (from.lightness(), to.lightness());
     let (w, h) = from.rgb.dimensions();
     let product = resize::resize_gray(&resize::crop_gray(ref_mask, bounds), w, h);
     let on = |x: f32, y: f32| {
-        let (x, y) = (x as i64, y as i64);
-        x >= 0 && y >= 0 && x < i64::from(w) && y < i64::from(h) && {
-            product.get_pixel(x as u32, y as u32).0[0] > 127
-        }
+        let pixel = product.get_pixel_checked(x as u32, y as u32);
+        x > -1.0 && y > -1.0 && pixel.is_some_and(|p| p.0[0] > 127)
     };
     let search = Search {
         side: w.max(h) as f32,
-        views: views::views(&from.lightness(), from.camera_blur(), KEYPOINTS_VIEW, on),
-        candidate: keypoints::keypoints(&to.lightness(), to.camera_blur(), KEYPOINTS_CANDIDATE, |_, _| true),
+        views: views::views(&light, from.camera_blur(), KEYPOINTS_VIEW, on),
+        candidate: keypoints::keypoints(&candidate_light, to.camera_blur(), KEYPOINTS_CANDIDATE, |_, _| true),
     };
     let (affine, places) = search.find()?;
     let around = around(&places, &product, search.side);
-    let (affine, correlation) = settle(&from.lightness(), &to.lightness(), &around, affine)?;
+    let (affine, correlation) = settle(&light, &candidate_light, &around, affine)?;
     let area = mask::area(&mask::threshold(&product, 128)).max(1) as f32;
     let share = mask::area(&around) as f32 / area;
     if correlation < CORRELATION_MIN || share < SHARE_MIN || affine.anisotropy() > TILT_MAX {
@@ -109,18 +105,12 @@ pub fn part(reference: &RgbImage, ref_mask: &GrayImage, candidate: &RgbImage) ->
         i64::from(bounds.y),
     );
     Some(Part {
-        affine: to_full(&affine, &from, &to),
+        affine: affine_to_full(&affine, &from, &to),
         mask: mask::threshold(&full, 128),
         share,
         inliers: places.len(),
         correlation,
     })
-}
-
-fn to_full(working: &Affine, from: &Working, to: &Working) -> Affine {
-    let scaled = working.resized(1.0 / from.factor, 1.0 / to.factor);
-    let (dx, dy) = scaled.apply(from.offset.0, from.offset.1);
-    Affine { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
 }
 
 struct Search {
@@ -157,7 +147,7 @@ impl Search {
             .map(|m| Local {
                 from: view.back.apply(m.from.0, m.from.1),
                 to: m.to,
-                map: alone(m).after(&forth),
+                map: fit::from_one(m).to_affine().after(&forth),
             })
             .collect()
     }
@@ -167,16 +157,14 @@ impl Search {
         let size = size(&of.map);
         locals.iter().filter(move |l| {
             let away = (l.from.0 - of.from.0).hypot(l.from.1 - of.from.1);
-            let (x, y) = of.map.apply(l.from.0, l.from.1);
             away < PART_REACH * side
-                && (x - l.to.0).hypot(y - l.to.1) < size * (SLACK * side + SLOPE * away)
+                && of.map.miss(l.from, l.to) < size * (SLACK * side + SLOPE * away)
                 && alike(&of.map, &l.map)
         })
     }
 
     fn agrees(&self, local: &Local, map: &Affine) -> bool {
-        let (x, y) = map.apply(local.from.0, local.from.1);
-        (x - local.to.0).hypot(y - local.to.1) < size(map) * 1.5 * SLACK * self.side && alike(map, &local.map)
+        map.miss(local.from, local.to) < size(map) * 1.5 * SLACK * self.side && alike(map, &local.map)
     }
 
     /// More places by looking where the map says, in the view that looks most like the candidate.
@@ -196,13 +184,7 @@ impl Search {
                 .map(|m| Local { from: view.back.apply(m.from.0, m.from.1), to: m.to, map })
                 .collect();
             map = refined(&members, map, 0.015 * self.side)?;
-            let near: Vec<&Local> = members
-                .iter()
-                .filter(|l| {
-                    let (x, y) = map.apply(l.from.0, l.from.1);
-                    (x - l.to.0).hypot(y - l.to.1) < 0.7 * reach
-                })
-                .collect();
+            let near: Vec<&Local> = members.iter().filter(|l| map.miss(l.from, l.to) < 0.7 * reach).collect();
             if distinct(near.iter().copied()) < PLACES_SURE {
                 return None;
             }
@@ -212,17 +194,9 @@ impl Search {
     }
 }
 
-/// The map that one match proposes by the sizes and directions of its two points.
-fn alone(m: &Match) -> Affine {
-    let (sin, cos) = m.turn.sin_cos();
-    let (a, b, c, d) = (m.scale * cos, -m.scale * sin, m.scale * sin, m.scale * cos);
-    let (x, y) = (a * m.from.0 + b * m.from.1, c * m.from.0 + d * m.from.1);
-    Affine { a, b, c, d, tx: m.to.0 - x, ty: m.to.1 - y }
-}
-
 /// How many times longer lengths become, on the mean of all directions.
 fn size(map: &Affine) -> f32 {
-    (map.a * map.d - map.b * map.c).abs().sqrt().clamp(0.05, 20.0)
+    map.determinant().abs().sqrt().clamp(0.05, 20.0)
 }
 
 fn alike(a: &Affine, b: &Affine) -> bool {
@@ -279,14 +253,14 @@ fn settle(reference: &Plane, candidate: &Plane, part: &GrayImage, start: Affine)
     for sigma in [4.0, 2.0] {
         let (r, c) =
             (blur::gaussian(reference, sigma), blur::gaussian(candidate, sigma * size(&start).min(1.5)));
+        let mut next;
+        (next, correlation) = newton(&r, &c, &pixels, &map)?;
         for _ in 0..12 {
-            let (next, now) = newton(&r, &c, &pixels, &map)?;
-            let (_, later) = newton(&r, &c, &pixels, &next)?;
-            correlation = now;
-            if later <= now + 1e-4 {
+            let (after, later) = newton(&r, &c, &pixels, &next)?;
+            if later <= correlation + 1e-4 {
                 break;
             }
-            (map, correlation) = (next, later);
+            (map, next, correlation) = (next, after, later);
         }
     }
     Some((map, correlation))

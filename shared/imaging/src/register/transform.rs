@@ -92,6 +92,17 @@ impl Affine {
         (self.a * x + self.b * y + self.tx, self.c * x + self.d * y + self.ty)
     }
 
+    /// How far from `to` the map moves `from`.
+    pub fn miss(&self, from: (f32, f32), to: (f32, f32)) -> f32 {
+        let (x, y) = self.apply(from.0, from.1);
+        (x - to.0).hypot(y - to.1)
+    }
+
+    /// How many times larger areas become; under 0 when the map mirrors.
+    pub fn determinant(&self) -> f32 {
+        self.a * self.d - self.b * self.c
+    }
+
     /// The map that moves by `first` and then by this one.
     pub fn after(&self, first: &Affine) -> Affine {
         let (tx, ty) = self.apply(first.tx, first.ty);
@@ -107,7 +118,7 @@ impl Affine {
 
     /// The map back; `None` for a map onto a line.
     pub fn inverse(&self) -> Option<Affine> {
-        let det = self.a * self.d - self.b * self.c;
+        let det = self.determinant();
         if !det.is_finite() || det.abs() < 1e-9 {
             return None;
         }

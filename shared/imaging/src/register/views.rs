@@ -80,16 +80,9 @@ fn tilted(light: &Plane, angle: f32, tilt: f32) -> (Plane, Affine) {
     (out, back)
 }
 
-/// The plane at a continuous place, bilinear, its edges continued.
+/// The plane at a continuous place, as the transforms count.
 pub(super) fn sample(plane: &Plane, x: f32, y: f32) -> f32 {
-    let (w, h) = (plane.width as usize, plane.height as usize);
-    let (x, y) = ((x - 0.5).clamp(0.0, (w - 1) as f32), (y - 0.5).clamp(0.0, (h - 1) as f32));
-    let (x0, y0) = (x as usize, y as usize);
-    let (x1, y1) = ((x0 + 1).min(w - 1), (y0 + 1).min(h - 1));
-    let (u, v) = (x - x0 as f32, y - y0 as f32);
-    let d = &plane.data;
-    (d[y0 * w + x0] * (1.0 - u) + d[y0 * w + x1] * u) * (1.0 - v)
-        + (d[y1 * w + x0] * (1.0 - u) + d[y1 * w + x1] * u) * v
+    plane.between(x - 0.5, y - 0.5)
 }
 
 #[cfg(test)]
