@@ -7,6 +7,7 @@ use packshot_adapters::redis;
 use packshot_adapters::s3::{self, S3Objects};
 use packshot_runtime::causes::chain;
 use packshot_runtime::port::{Objects, Put};
+use packshot_worker::matting::{MattingModel, MattingSettings};
 use packshot_worker::system::{self, SystemSettings};
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ pub enum Weight {
 /// One thing that was looked at.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
-    /// Which system: `settings`, `rabbitmq`, `redis`, `objects`.
+    /// Which system: `settings`, `matting`, `rabbitmq`, `redis`, `objects`.
     pub system: &'static str,
     /// How bad it is.
     pub weight: Weight,
@@ -44,6 +45,7 @@ pub struct Finding {
 pub async fn examine(settings: &Settings) -> Vec<Finding> {
     let (outside, mut findings) = (&settings.system, Vec::new());
     findings.extend(settings_findings(settings));
+    findings.extend(matting_findings(&settings.matting));
     let (rabbitmq, redis, objects) =
         tokio::join!(rabbitmq_findings(&outside.rabbitmq), redis_findings(outside), object_findings(outside));
     findings.extend(rabbitmq);
@@ -96,6 +98,19 @@ fn settings_findings(settings: &Settings) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// The model is tried out as the workers do; nothing is said where there is none.
+fn matting_findings(settings: &MattingSettings) -> Option<Finding> {
+    let finding =
+        |weight, what, to_do: &str| Finding { system: "matting", weight, what, to_do: to_do.to_owned() };
+    match MattingModel::ready(settings) {
+        Ok(model) => model.map(|model| finding(Weight::Fine, model.describe(), "")),
+        Err(error) => {
+            let to_do = "workers with these settings do not start; correct the section `matting`, or take its `model` out";
+            Some(finding(Weight::Problem, chain(&error), to_do))
+        }
+    }
 }
 
 async fn rabbitmq_findings(settings: &RabbitSettings) -> Vec<Finding> {

@@ -11,7 +11,7 @@ use packshot_pipeline::manifest::{JobSpec, MANIFEST_SCHEMA, ManifestSku, Setting
 use packshot_pipeline::pool::Pool;
 use packshot_pipeline::role::Role;
 use packshot_runtime::port::{Objects, ObjectsError};
-use packshot_worker::work::{Fault, OPTION_CONTRADICTION, Workshop};
+use packshot_worker::work::{Fault, OPTION_CONTRADICTION, OPTION_MATTING, Workshop};
 
 use crate::intake::fetch::Fetcher;
 use crate::intake::references::put_references;
@@ -80,7 +80,8 @@ pub async fn prepare(
     product: Product,
 ) -> Result<PreparedSku, Fault> {
     let entry = enter(around, product).await?;
-    let inspection = workshop.inspect(around.objects, &entry.product, &entry.references).await?;
+    let model = workshop.model_of(around.settings)?;
+    let inspection = workshop.inspect(around.objects, &entry.product, &entry.references, model).await?;
     let mut warnings = entry.warnings.clone();
     warnings.extend(said_by(&inspection));
     Ok(PreparedSku { entry, inspection, warnings })
@@ -109,6 +110,9 @@ fn jobs(
     settings: &Settings,
 ) -> BTreeMap<Role, JobSpec> {
     let mut jobs: BTreeMap<Role, JobSpec> = BTreeMap::new();
+    // Without a model nothing is added, so that the keys of before go on to hold.
+    let matting = settings.options.get(OPTION_MATTING);
+    let matting = matting.map(|model| (OPTION_MATTING.to_owned(), model.clone()));
     for &role in &settings.roles {
         let upstream = match role {
             // An ad is composed anew from what was accepted.
@@ -134,11 +138,14 @@ fn jobs(
             upstream,
             maker: packshot_worker::generate::studio::NAME.to_owned(),
             model: String::new(),
-            params: BTreeMap::from([
+            params: [
                 ("candidates_max".to_owned(), policy.candidates_max.to_string()),
                 ("edits_max".to_owned(), policy.edits_max.to_string()),
                 (OPTION_CONTRADICTION.to_owned(), contradiction),
-            ]),
+            ]
+            .into_iter()
+            .chain(matting.clone())
+            .collect(),
             template_version: packshot_worker::generate::studio::VERSION.to_owned(),
             review_version: packshot_worker::review::thresholds::shipped().version.to_string(),
             code_version: packshot_worker::work::VERSION.to_owned(),

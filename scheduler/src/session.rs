@@ -1,7 +1,7 @@
 //! What every command that reads a catalog needs: settings, the catalog opened, limits.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use packshot_imaging::decode::DecodeLimits;
@@ -12,7 +12,8 @@ use packshot_service::config::{Sources, load};
 use packshot_service::logging::LogSettings;
 use packshot_service::telemetry::{self, Telemetry};
 use packshot_worker::assemble::channel::Channel;
-use packshot_worker::work::{OPTION_CONTRADICTION, WorkshopLimits};
+use packshot_worker::matting::{MattingError, MattingModel, MattingSettings};
+use packshot_worker::work::{OPTION_CONTRADICTION, OPTION_MATTING, WorkshopLimits};
 use serde_json::json;
 
 use crate::cli::CatalogArgs;
@@ -74,8 +75,18 @@ pub fn open_catalog(path: &Path, images: Option<&Path>) -> Result<Catalog, Failu
     })
 }
 
-/// What is wanted of the batch, checked.
-pub fn wanted(settings: &Settings) -> Result<manifest::Settings, Failure> {
+/// The matting model of the settings, tried out; `None` when they name none.
+pub fn matting(settings: &MattingSettings) -> Result<Option<Arc<MattingModel>>, Failure> {
+    MattingModel::ready(settings).map_err(no_model)
+}
+
+/// A model that cannot be asked, as the end of a command.
+pub fn no_model(error: MattingError) -> Failure {
+    Failure::usage(error).hint("take `matting.model` out of the settings to work without one")
+}
+
+/// What is wanted of the batch, checked; its references are seen with `model`, if with any.
+pub fn wanted(settings: &Settings, model: Option<&MattingModel>) -> Result<manifest::Settings, Failure> {
     let mut problems = Vec::new();
     let mut roles: Vec<Role> = Vec::new();
     for word in &settings.batch.roles {
@@ -138,7 +149,9 @@ pub fn wanted(settings: &Settings) -> Result<manifest::Settings, Failure> {
         priority,
         cost_max,
         prices,
-        options: BTreeMap::from([(OPTION_CONTRADICTION.to_owned(), contradiction.to_owned())]),
+        options: std::iter::once((OPTION_CONTRADICTION.to_owned(), contradiction.to_owned()))
+            .chain(model.map(|model| (OPTION_MATTING.to_owned(), model.fingerprint().to_hex())))
+            .collect(),
     })
 }
 

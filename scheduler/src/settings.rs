@@ -11,6 +11,7 @@ use packshot_runtime::dispatch::DispatchSettings;
 use packshot_runtime::keep::KeepSettings;
 use packshot_runtime::sweep::SweepSettings;
 use packshot_service::logging::LogFormat;
+use packshot_worker::matting::MattingSettings;
 use packshot_worker::system::SystemSettings;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,8 @@ pub struct Settings {
     pub work: Work,
     /// What is refused as too large.
     pub limits: Limits,
+    /// Which model is asked where the product is.
+    pub matting: MattingSettings,
     /// How reference URLs are fetched.
     pub fetch: Fetch,
     /// What is logged.
@@ -53,6 +56,7 @@ impl Default for Settings {
             policy: Policy::default(),
             work: Work::default(),
             limits: Limits::default(),
+            matting: MattingSettings::standard(),
             fetch: Fetch::default(),
             log: Log::default(),
             budget: Budget::default(),

@@ -192,7 +192,8 @@ async fn enter_one(
     };
     let mut warnings = entry.warnings.clone();
     if let Some(workshop) = from.workshop {
-        let inspection = workshop.inspect(&*ports.objects, &entry.product, &entry.references).await;
+        let model = workshop.model_of(&header.settings).map_err(environment)?;
+        let inspection = workshop.inspect(&*ports.objects, &entry.product, &entry.references, model).await;
         warnings.extend(said_by(&inspection.map_err(environment)?));
     }
     if from.creates_documents {

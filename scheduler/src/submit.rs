@@ -180,6 +180,7 @@ mod tests {
     };
 
     use packshot_service::telemetry::Telemetry;
+    use packshot_worker::work::OPTION_MATTING;
 
     use super::*;
     use crate::exit::Exit;
@@ -325,5 +326,22 @@ mod tests {
             shop.ports.store().entry(&receipt.batch, &sku).await.unwrap().unwrap()
         };
         assert_eq!(entries("one").await, entries("two").await);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_matting_model_is_part_of_every_key() {
+        let shop = Shop::new(1);
+        let keys = async |name: &str, model: Option<&str>| {
+            let mut request = SubmitRequest { batch: Some(name.to_owned()), ..shop.request() };
+            request.wanted.options.extend(model.map(|model| (OPTION_MATTING.to_owned(), model.to_owned())));
+            let receipt = shop.submit(&request).await.unwrap();
+            let sku = packshot_pipeline::ids::Sku::new("s0").unwrap();
+            let entry = shop.ports.store().entry(&receipt.batch, &sku).await.unwrap().unwrap();
+            entry.jobs.values().map(|job| job.key).chain([entry.set_key]).collect::<BTreeSet<_>>()
+        };
+        let (none, one) = (keys("none", None).await, keys("one", Some("1")).await);
+        let (same, other) = (keys("same", Some("1")).await, keys("other", Some("2")).await);
+        assert_eq!(one, same);
+        assert!(none.is_disjoint(&one) && one.is_disjoint(&other) && none.is_disjoint(&other));
     }
 }

@@ -7,6 +7,7 @@ pub mod bounded;
 pub mod edit;
 pub mod generate;
 pub mod inspect;
+pub mod matting;
 pub mod process;
 pub mod refine;
 pub mod review;

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use packshot_runtime::causes::chain;
+use packshot_worker::matting::MattingModel;
 use packshot_worker::process::{self, Crew};
 use packshot_worker::work::Workshop;
 
@@ -42,8 +44,9 @@ fn main() -> ExitCode {
             return if wrong { process::Ended::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
-    process::main(cli.config, env!("CARGO_PKG_VERSION"), |settings, ports| Crew {
-        ports,
-        work: Arc::new(Workshop::new(settings.workshop())),
+    process::main(cli.config, env!("CARGO_PKG_VERSION"), |settings| {
+        let model = MattingModel::ready(&settings.matting).map_err(|error| chain(&error))?;
+        let work = Arc::new(Workshop::new(settings.workshop(), model));
+        Ok(|ports| Crew { ports, work })
     })
 }

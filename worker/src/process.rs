@@ -62,17 +62,26 @@ pub struct Crew {
 }
 
 /// Runs a worker process with the settings of `config` and the environment, until it is told
-/// to stop. `engage` is given the ports once they are open, and says what to run with.
-pub fn main(
+/// to stop. `hire` is called before anything outside is opened and may refuse to begin; what it
+/// returns is given the ports once they are open, and says what to run with.
+pub fn main<E: FnOnce(Ports) -> Crew>(
     config: Option<PathBuf>,
     version: &'static str,
-    engage: impl FnOnce(&WorkerSettings, Ports) -> Crew,
+    hire: impl FnOnce(&WorkerSettings) -> Result<E, String>,
 ) -> ExitCode {
     let settings = match read(config) {
         Ok(settings) => settings,
         Err(problems) => {
             say(&format!("error: {}", problems.join("\n")));
             say("hint: deploy/worker.toml lists every setting with its default");
+            return Ended::Usage.into();
+        }
+    };
+    let engage = match hire(&settings) {
+        Ok(engage) => engage,
+        Err(why) => {
+            say(&format!("error: {why}"));
+            say("hint: deploy/TROUBLESHOOTING.md explains every message");
             return Ended::Usage.into();
         }
     };
@@ -105,11 +114,7 @@ fn say(line: &str) {
     eprintln!("{line}");
 }
 
-async fn live(
-    settings: &WorkerSettings,
-    telemetry: &Telemetry,
-    engage: impl FnOnce(&WorkerSettings, Ports) -> Crew,
-) -> Ended {
+async fn live(settings: &WorkerSettings, telemetry: &Telemetry, engage: impl FnOnce(Ports) -> Crew) -> Ended {
     let shutdown = match Shutdown::on_signals() {
         Ok(shutdown) => shutdown,
         Err(problem) => {
@@ -134,7 +139,7 @@ async fn live(
             let pools = settings.pools.consumed().into_keys().collect();
             watch_consumers(&checks, &rabbit, pools, settings.health.silent_s);
             opened.cancel();
-            let ended = run(settings, engage(settings, ports), telemetry, &shutdown).await;
+            let ended = run(settings, engage(ports), telemetry, &shutdown).await;
             // Acknowledgements that the server has not taken would come back as duplicates.
             rabbit.close().await;
             ended

@@ -127,6 +127,7 @@ fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame
         alpha: frame.alpha.as_ref(),
         mask: mask.as_ref(),
         product: Some(&product),
+        segmenter: None,
         picture: None,
         settings: &BTreeMap::new(),
     };
@@ -151,6 +152,7 @@ fn as_cutout(frame: &Frame) -> Cutout {
         quality: CutoutQuality {
             source: CutoutSource::SuppliedAlpha,
             agreement: 1.0,
+            opinion: None,
             edge_contrast: 100.0,
             border_contact: 0.0,
             clutter: 0.0,

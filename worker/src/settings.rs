@@ -10,6 +10,7 @@ use packshot_service::health;
 use packshot_service::logging::{LogFormat, LogSettings};
 use serde::{Deserialize, Serialize};
 
+use crate::matting::MattingSettings;
 use crate::system::SystemSettings;
 use crate::work::WorkshopLimits;
 
@@ -22,6 +23,8 @@ pub struct WorkerSettings {
     pub work: Work,
     /// What is refused as too large.
     pub limits: Limits,
+    /// Which model is asked where the product is.
+    pub matting: MattingSettings,
     /// How the process stops.
     pub stop: Stop,
     /// Where health is served.
@@ -127,6 +130,7 @@ impl WorkerSettings {
             pools: Pools { studio: 4, remote: 0, gpu: 0, assemble: 4 },
             work: Work { jobs: 0, cache_mb_max: 256, memory_mb_max: 0 },
             limits: Limits { reference_mb_max: 100, reference_mpx_max: 100 },
+            matting: MattingSettings::standard(),
             stop: Stop { drain_s: 60, give_back_s: 5 },
             health: Health { listen: health::DEFAULT_ADDR.to_string(), silent_s: 30 },
             log: LogSettings { level: "info".to_owned(), format: LogFormat::Text },
@@ -140,6 +144,7 @@ impl WorkerSettings {
         if self.pools.consumed().is_empty() {
             problems.push("no pool is consumed: set at least one of `pools` above 0".to_owned());
         }
+        problems.extend(self.matting.problems());
         problems.extend(self.health.addr().err());
         if self.health.silent_s == 0 {
             problems.push("`health.silent_s` is 0; it is at least 1".to_owned());

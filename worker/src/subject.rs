@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
-use packshot_imaging::cutout::{CutoutError, CutoutOptions, cut_out};
+use packshot_imaging::cutout::{CutoutError, CutoutOptions, Segmenter, cut_out_asking};
 use packshot_imaging::decode::{DecodeError, DecodeLimits, decode};
 use packshot_imaging::photo::{Cutout, Photo};
 use packshot_pipeline::ids::Digest;
@@ -23,13 +23,17 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Decodes and cuts out, on the calling thread.
+    /// Decodes and cuts out, with a third opinion where there is one, on the calling thread.
     ///
     /// # Errors
     /// When the bytes are not a readable image within `limits`.
-    pub fn new(bytes: &[u8], limits: &DecodeLimits) -> Result<Self, DecodeError> {
+    pub fn new(
+        bytes: &[u8],
+        limits: &DecodeLimits,
+        third: Option<&dyn Segmenter>,
+    ) -> Result<Self, DecodeError> {
         let photo = decode(bytes, limits)?;
-        let cutout = cut_out(&photo, &CutoutOptions::DEFAULT);
+        let cutout = cut_out_asking(&photo, &CutoutOptions::DEFAULT, third);
         Ok(Self { photo, cutout })
     }
 
@@ -43,11 +47,14 @@ impl Prepared {
 
 type Slot = Arc<OnceCell<Arc<Prepared>>>;
 
-/// Prepared references by digest, least recently used first out.
+/// What a prepared reference is known by: its digest, and that of the model which was asked.
+pub type PreparedKey = (Digest, Option<Digest>);
+
+/// Prepared references, least recently used first out.
 #[derive(Debug)]
 pub struct PreparedCache {
     bytes_max: u64,
-    slots: Mutex<LruCache<Digest, Slot>>,
+    slots: Mutex<LruCache<PreparedKey, Slot>>,
 }
 
 impl PreparedCache {
@@ -58,16 +65,16 @@ impl PreparedCache {
         Self { bytes_max, slots: Mutex::new(LruCache::new(count_max)) }
     }
 
-    /// The prepared reference `digest`, made by `make` unless it is here; two callers who
-    /// ask at the same time wait for one making.
+    /// The prepared reference `key`, made by `make` unless it is here; two callers who ask at
+    /// the same time wait for one making.
     ///
     /// # Errors
     /// Whatever `make` returns; an error is not remembered.
-    pub async fn get<E, F>(&self, digest: Digest, make: impl FnOnce() -> F) -> Result<Arc<Prepared>, E>
+    pub async fn get<E, F>(&self, key: PreparedKey, make: impl FnOnce() -> F) -> Result<Arc<Prepared>, E>
     where
         F: Future<Output = Result<Prepared, E>>,
     {
-        let slot = self.lock().get_or_insert(digest, Slot::default).clone();
+        let slot = self.lock().get_or_insert(key, Slot::default).clone();
         let prepared = slot.get_or_try_init(|| async { make().await.map(Arc::new) }).await?.clone();
         self.shrink();
         Ok(prepared)
@@ -75,7 +82,7 @@ impl PreparedCache {
 
     fn shrink(&self) {
         let mut slots = self.lock();
-        let held = |slots: &LruCache<Digest, Slot>| -> u64 {
+        let held = |slots: &LruCache<PreparedKey, Slot>| -> u64 {
             slots.iter().filter_map(|(_, slot)| slot.get()).map(|prepared| prepared.size_bytes()).sum()
         };
         while slots.len() > 1 && held(&slots) > self.bytes_max {
@@ -83,7 +90,7 @@ impl PreparedCache {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<Digest, Slot>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<PreparedKey, Slot>> {
         // The map is consistent between any two calls, so a panic elsewhere does not spoil it.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }

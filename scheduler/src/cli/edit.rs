@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
+use packshot_imaging::cutout::Segmenter;
 use packshot_pipeline::finding::EditOp;
 use packshot_worker::edit::{self, EditError, EditRequest, Kind};
 
 use super::{EditArgs, images};
 use crate::exit::{Exit, Failure};
-use crate::terminal;
+use crate::{session, terminal};
 
 /// Answers the command.
 pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
@@ -22,6 +23,11 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Complete);
     }
     let settings = parse(&arguments.settings)?;
+    let model = if edit::cuts_out(op) {
+        session::matting(&session::settings(arguments.config.as_deref(), Vec::new())?.matting)?
+    } else {
+        None
+    };
     let photo = images::read(&arguments.image)?;
     let mask = arguments.mask.as_deref().map(images::read_mask).transpose()?;
     let picture = picture(op, &settings)?;
@@ -31,6 +37,7 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
         alpha: photo.alpha.as_ref(),
         mask: mask.as_ref(),
         product: None,
+        segmenter: model.as_deref().map(|model| model as &dyn Segmenter),
         picture: picture.as_ref(),
         settings: &settings,
     })

@@ -23,7 +23,8 @@ const STORE_BYTES_MAX: u64 = 4 << 30;
 /// Answers the command.
 pub async fn inspect(arguments: &InspectArgs) -> Result<Exit, Failure> {
     let settings = session::settings(arguments.config.as_deref(), Vec::new())?;
-    let workshop = Workshop::new(session::workshop_limits(&settings));
+    let model = session::matting(&settings.matting)?;
+    let workshop = Workshop::new(session::workshop_limits(&settings), model);
     let fetcher = Fetcher::new(session::fetch_limits(&settings));
     if is_image(&arguments.input)? {
         let (images, product) = lone_photo(&arguments.input)?;
@@ -66,7 +67,8 @@ async fn look(
 ) -> Result<Seen, Failure> {
     let objects = MemoryObjects::new(STORE_BYTES_MAX);
     let put = put_references(&objects, fetcher, images, product).await.map_err(Failure::environment)?;
-    let inspection = workshop.inspect(&objects, product, &put.stored).await.map_err(Failure::environment)?;
+    let inspection = workshop.inspect(&objects, product, &put.stored, workshop.model()).await;
+    let inspection = inspection.map_err(Failure::environment)?;
     Ok((put.problems.iter().map(ToString::to_string).collect(), inspection))
 }
 

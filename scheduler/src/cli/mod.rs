@@ -189,6 +189,9 @@ pub struct EditArgs {
     /// Where the result goes; its extension chooses the format (png, jpg, webp)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Settings file (TOML, YAML or JSON), of which `matting` counts
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Arguments of `submit`.

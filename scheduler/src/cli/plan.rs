@@ -17,7 +17,8 @@ use crate::{session, terminal};
 pub async fn plan(arguments: &PlanArgs) -> Result<Exit, Failure> {
     let settings =
         session::settings(arguments.catalog.config.as_deref(), session::flags(&arguments.catalog))?;
-    let wanted = session::wanted(&settings)?;
+    let model = session::matting(&settings.matting)?;
+    let wanted = session::wanted(&settings, model.as_deref())?;
     let mut catalog = session::open_catalog(&arguments.catalog.catalog, arguments.catalog.images.as_deref())?;
     let scratch = tempfile::tempdir().map_err(Failure::environment)?;
     let objects = DirectoryObjects::open(scratch.path()).map_err(Failure::environment)?;
@@ -25,7 +26,7 @@ pub async fn plan(arguments: &PlanArgs) -> Result<Exit, Failure> {
         Some(store) => Some(DirectoryObjects::open(&store).map_err(Failure::environment)?),
         None => None,
     };
-    let workshop = Workshop::new(session::workshop_limits(&settings));
+    let workshop = Workshop::new(session::workshop_limits(&settings), model);
     let fetcher = Fetcher::new(session::fetch_limits(&settings));
     let images = catalog.images_root().to_owned();
     let around = Surroundings {

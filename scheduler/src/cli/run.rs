@@ -15,14 +15,16 @@ pub async fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
     }
     let settings = session::read_settings(arguments.catalog.config.as_deref(), flags)?;
     let telemetry = session::telemetry(&settings);
+    let model = session::matting(&settings.matting)?;
     let request = RunRequest {
         catalog: arguments.catalog.catalog.clone(),
         images: arguments.catalog.images.clone(),
         out: arguments.out.clone(),
         batch: arguments.batch.clone(),
         limit: arguments.catalog.limit,
-        wanted: session::wanted(&settings)?,
+        wanted: session::wanted(&settings, model.as_deref())?,
         workshop: session::workshop_limits(&settings),
+        model,
         fetch: session::fetch_limits(&settings),
         references_max: settings.limits.references_max,
     };

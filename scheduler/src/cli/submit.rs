@@ -1,6 +1,7 @@
 //! `packshot submit`: hands a catalog to the workers of a cluster.
 
 use packshot_service::lifecycle::Shutdown;
+use packshot_worker::matting::MattingModel;
 use packshot_worker::telemetry::Instruments;
 use serde_json::json;
 
@@ -20,12 +21,14 @@ pub async fn submit(arguments: &SubmitArgs) -> Result<Exit, Failure> {
     }
     let settings = session::read_settings(arguments.catalog.config.as_deref(), flags)?;
     let telemetry = session::telemetry(&settings);
+    // Only what it is counts here: those who ask it try it out.
+    let model = MattingModel::load(&settings.matting).map_err(session::no_model)?;
     let request = SubmitRequest {
         catalog: arguments.catalog.catalog.clone(),
         images: arguments.catalog.images.clone(),
         batch: arguments.batch.clone(),
         limit: arguments.catalog.limit,
-        wanted: session::wanted(&settings)?,
+        wanted: session::wanted(&settings, model.as_deref())?,
         fetch: session::fetch_limits(&settings),
         references_max: settings.limits.references_max,
         together: settings.submit.together,

@@ -126,7 +126,7 @@ async fn one(
     if let Some(set) = &outcome.set {
         publish(out, from.objects, set).await?;
     }
-    let shown = report_sku(from.objects, &outcome).await?;
+    let shown = report_sku(from.objects, &from.header.settings, &outcome).await?;
     if from.masters == Masters::Copy {
         for key in linked(&shown) {
             copy_master(out, from.objects, key).await?;

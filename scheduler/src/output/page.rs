@@ -1,9 +1,10 @@
 //! One SKU as the report shows it: pictures small, paths relative to the output folder.
 
+use packshot_pipeline::manifest::Settings;
 use packshot_pipeline::result::{Artefact, Blob};
 use packshot_pipeline::role::Role;
 use packshot_runtime::port::Objects;
-use packshot_worker::work::{inspection_key, thumbnail_key};
+use packshot_worker::work::{OPTION_MATTING, inspection_key, thumbnail_key};
 
 use super::environment;
 use super::outcome::SkuOutcome;
@@ -17,10 +18,14 @@ use packshot_pipeline::inspection::Inspection;
 const SMALL_BYTES_MAX: u64 = 32 << 20;
 
 /// Gathers what the report shows of one SKU.
-pub(super) async fn report_sku(objects: &dyn Objects, outcome: &SkuOutcome) -> Result<ReportSku, Failure> {
+pub(super) async fn report_sku(
+    objects: &dyn Objects,
+    wanted: &Settings,
+    outcome: &SkuOutcome,
+) -> Result<ReportSku, Failure> {
     let product = &outcome.entry.product;
     let (status, reason) = outcome.status();
-    let inspection = inspection(objects, outcome).await?;
+    let inspection = inspection(objects, wanted, outcome).await?;
     let mut roles = Vec::new();
     for role in outcome.entry.jobs.keys() {
         roles.push(report_role(objects, outcome, *role).await?);
@@ -41,8 +46,13 @@ pub(super) async fn report_sku(objects: &dyn Objects, outcome: &SkuOutcome) -> R
     })
 }
 
-async fn inspection(objects: &dyn Objects, outcome: &SkuOutcome) -> Result<Option<Inspection>, Failure> {
-    let key = inspection_key(&outcome.entry.product, &outcome.entry.references);
+async fn inspection(
+    objects: &dyn Objects,
+    wanted: &Settings,
+    outcome: &SkuOutcome,
+) -> Result<Option<Inspection>, Failure> {
+    let matting = wanted.options.get(OPTION_MATTING).map(String::as_str);
+    let key = inspection_key(&outcome.entry.product, &outcome.entry.references, matting);
     let bytes = objects.get(&key, SMALL_BYTES_MAX).await.map_err(environment)?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }

@@ -28,6 +28,7 @@ use packshot_runtime::sweep::{SweepSettings, Sweeper};
 use packshot_runtime::watch::{Watched, until_settled};
 use packshot_service::lifecycle::Shutdown;
 use packshot_service::telemetry::Telemetry;
+use packshot_worker::matting::MattingModel;
 use packshot_worker::telemetry::{GAUGES_MS, Instruments};
 use packshot_worker::work::{Workshop, WorkshopLimits};
 
@@ -56,6 +57,8 @@ pub struct RunRequest {
     pub wanted: Settings,
     /// How much of the machine is used.
     pub workshop: WorkshopLimits,
+    /// Who else is asked where the product is.
+    pub model: Option<Arc<MattingModel>>,
     /// Limits of fetching.
     pub fetch: FetchLimits,
     /// References of one SKU that are looked at.
@@ -146,7 +149,7 @@ fn parts(request: &RunRequest, telemetry: &Telemetry) -> Result<Parts, Failure> 
     let instruments = Instruments::new(telemetry, Arc::clone(&objects), Arc::clone(&clock), "memory");
     let coordinator = MemoryCoordinator::new(Incarnation(clock.now_ms()));
     Ok(Parts {
-        workshop: Arc::new(Workshop::new(request.workshop)),
+        workshop: Arc::new(Workshop::new(request.workshop, request.model.clone())),
         ports: instruments.ports(Ports {
             objects,
             coordinator: Arc::new(coordinator),

@@ -14,6 +14,7 @@ use crate::resize::{resize_gray, resize_rgb};
 use crate::segment::background::as_mask;
 use crate::segment::coarse::{self, Coarse};
 use crate::segment::matte::{Guide, matte};
+use crate::segment::opinion::{self, Opinion};
 use crate::segment::quality::{border_contact, edge_contrast, parts, soft_share};
 use crate::segment::spread::{extend, spread};
 use crate::segment::supplied;
@@ -31,6 +32,20 @@ impl CutoutOptions {
     pub const DEFAULT: CutoutOptions = CutoutOptions { agreement_min: 0.6 };
 }
 
+/// Agreement (intersection over union, 0 to 1) from which two independent segmentations of a
+/// photo count as the same one.
+pub const AGREEMENT_CERTAIN: f32 = opinion::CERTAIN;
+
+/// Somebody else who can be asked where the product is, for example a learned model. How the
+/// answer is found is nothing that this crate knows.
+pub trait Segmenter: std::fmt::Debug + Send + Sync {
+    /// Coverage of the product in `rgb`, 0 to 255, of any size: it is stretched over the photo.
+    ///
+    /// # Errors
+    /// Why there is no answer, for a person.
+    fn coverage(&self, rgb: &RgbImage) -> Result<GrayImage, String>;
+}
+
 /// Why there is no cut-out.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum CutoutError {
@@ -45,6 +60,12 @@ pub enum CutoutError {
         /// What does not fit, for a person.
         why: String,
     },
+    /// The [`Segmenter`] that was to be asked gives no answer.
+    #[error("the matting model gives no answer for this photo: {why}; run without it or use another one")]
+    NoAnswer {
+        /// What it says instead.
+        why: String,
+    },
 }
 
 /// Coverage from which a supplied pixel's own colour is believed.
@@ -55,6 +76,21 @@ const COLOUR_KNOWN: u8 = 24;
 /// The file's own alpha channel is believed, except that a drop shadow baked into it goes to
 /// [`Cutout::shadow`].
 pub fn cut_out(photo: &Photo, options: &CutoutOptions) -> Result<Cutout, CutoutError> {
+    cut_out_asking(photo, options, None)
+}
+
+/// The same, with a third opinion on an opaque photo.
+///
+/// Its coverage is taken, refined to the photo's own resolution, where it agrees to
+/// [`AGREEMENT_CERTAIN`] with what was seen without it: with the decision of the two
+/// segmenters where they agree that far themselves, else with one of them. A photo that they
+/// would refuse is rescued by that. Otherwise everything is as if it had not been asked, but
+/// [`CutoutQuality::opinion`] and a refusal's reason tell of it.
+pub fn cut_out_asking(
+    photo: &Photo,
+    options: &CutoutOptions,
+    third: Option<&dyn Segmenter>,
+) -> Result<Cutout, CutoutError> {
     if photo.rgb.width() == 0 || photo.rgb.height() == 0 {
         return Err(CutoutError::NoProduct);
     }
@@ -62,7 +98,7 @@ pub fn cut_out(photo: &Photo, options: &CutoutOptions) -> Result<Cutout, CutoutE
         Some(alpha) if alpha.dimensions() == photo.rgb.dimensions() && is_cutout(alpha) => {
             from_supplied(&photo.rgb, alpha)
         }
-        Some(_) | None => from_opaque(&photo.rgb, *options),
+        Some(_) | None => from_opaque(&photo.rgb, *options, third),
     }
 }
 
@@ -106,6 +142,7 @@ fn from_supplied(rgb: &RgbImage, alpha: &GrayImage) -> Result<Cutout, CutoutErro
     let quality = CutoutQuality {
         source: CutoutSource::SuppliedAlpha,
         agreement: 1.0,
+        opinion: None,
         edge_contrast: 100.0,
         border_contact: border_contact(&split.alpha),
         clutter: 0.0,
@@ -137,7 +174,7 @@ pub fn cut_out_with_prior(
         .hypot((bounds.h * small.image.height / rgb.height().max(1)) as f32);
     let band = (size * 0.03).clamp(3.0, 16.0);
     let coarse = coarse::segment_near(&small.image, &outline.data, band).ok_or(CutoutError::NoProduct)?;
-    finish(rgb, &small, &coarse, *options)
+    finish(rgb, &small, Found::segmented(coarse, None), *options)
 }
 
 /// Pixels of the reduced photo on which product and background are told apart.
@@ -159,39 +196,101 @@ impl Reduced {
     }
 }
 
-fn from_opaque(rgb: &RgbImage, options: CutoutOptions) -> Result<Cutout, CutoutError> {
+/// A coarse decision and where it comes from.
+struct Found {
+    coarse: Coarse,
+    source: CutoutSource,
+    /// Further pixels of the reduced photo that the matting shall look at.
+    soft: Vec<bool>,
+    /// Pixels of the photo on either side of the outline that the matting shall look at, at least.
+    reach: f32,
+    /// Agreement of the third opinion, if there is one.
+    opinion: Option<f32>,
+}
+
+impl Found {
+    fn segmented(coarse: Coarse, opinion: Option<f32>) -> Found {
+        let soft = vec![false; coarse.product.len()];
+        Found { coarse, source: CutoutSource::Segmented, soft, reach: 2.5, opinion }
+    }
+}
+
+fn from_opaque(
+    rgb: &RgbImage,
+    options: CutoutOptions,
+    third: Option<&dyn Segmenter>,
+) -> Result<Cutout, CutoutError> {
     let small = Reduced::of(rgb);
-    let coarse = coarse::segment(&small.image).ok_or(CutoutError::NoProduct)?;
-    finish(rgb, &small, &coarse, options)
+    let seen = coarse::segment(&small.image).ok_or(CutoutError::NoProduct)?;
+    let Some(third) = third else {
+        return finish(rgb, &small, Found::segmented(seen.decided, None), options);
+    };
+    let coverage = third.coverage(rgb).map_err(|why| CutoutError::NoAnswer { why })?;
+    if coverage.width() == 0 || coverage.height() == 0 {
+        return Err(CutoutError::NoAnswer { why: "its coverage has no pixels".to_owned() });
+    }
+    let opinion = opinion::weigh(&small.image, &seen, &coverage);
+    let agreement = opinion.counting(&seen.decided);
+    if agreement < AGREEMENT_CERTAIN {
+        if seen.decided.agreement < options.agreement_min {
+            return Err(CutoutError::Uncertain { why: doubt(seen.decided.agreement, Some(&opinion)) });
+        }
+        return finish(rgb, &small, Found::segmented(seen.decided, Some(agreement)), options);
+    }
+    let (coarse, soft) = opinion.followed(&small.image, seen.decided);
+    // The outline cannot be known better than to the asked one's own pixel.
+    let cell =
+        (rgb.width() as f32 / coverage.width() as f32).max(rgb.height() as f32 / coverage.height() as f32);
+    let found = Found {
+        coarse,
+        source: CutoutSource::Learned,
+        soft,
+        reach: (1.5 * cell).max(2.5),
+        opinion: Some(agreement),
+    };
+    finish(rgb, &small, found, options)
+}
+
+/// Why a photo is refused.
+fn doubt(agreement: f32, opinion: Option<&Opinion>) -> String {
+    let percent = |share: f32| (share * 100.0).round();
+    let two = format!("two independent segmentations agree on only {} % of the product", percent(agreement));
+    match opinion {
+        None => two,
+        Some(opinion) => format!(
+            "{two}, and the matting model agrees with neither ({} and {} %)",
+            percent(opinion.surface),
+            percent(opinion.colour)
+        ),
+    }
 }
 
 /// From the coarse decision to the cut-out at full resolution.
 fn finish(
     rgb: &RgbImage,
     small: &Reduced,
-    coarse: &Coarse,
+    found: Found,
     options: CutoutOptions,
 ) -> Result<Cutout, CutoutError> {
+    let Found { coarse, source, soft, reach, opinion } = found;
     if coarse.agreement < options.agreement_min {
-        let percent = (coarse.agreement * 100.0).round();
-        return Err(CutoutError::Uncertain {
-            why: format!("two independent segmentations agree on only {percent} % of the product"),
-        });
+        return Err(CutoutError::Uncertain { why: doubt(coarse.agreement, None) });
     }
     let image = &small.image;
     let product = as_mask(&coarse.product, image);
     let outline = signed_distance(&product, small.unit);
     let guide = Guide {
         outline: &outline,
-        unsure: &vec![false; coarse.product.len()],
-        band: (2.0 * small.unit).max(2.5),
+        unsure: &soft,
+        band: (2.0 * small.unit).max(reach),
         noise: coarse.background.noise() * 2.5,
         plain: coarse::mean_plainness(&coarse.background),
     };
     let matte = matte(rgb, &guide);
     let quality = CutoutQuality {
-        source: CutoutSource::Segmented,
+        source,
         agreement: coarse.agreement,
+        opinion,
         edge_contrast: edge_contrast(image, &product),
         border_contact: border_contact(&matte.alpha),
         clutter: coarse.clutter,
@@ -199,7 +298,7 @@ fn finish(
         parts: parts(&matte.alpha),
     };
     let foreground = extend(matte.foreground, &matte.alpha, mask::SET / 2);
-    let shadow = shadow_layer(image, coarse, rgb.width(), rgb.height());
+    let shadow = shadow_layer(image, &coarse, rgb.width(), rgb.height());
     Ok(Cutout { foreground, alpha: matte.alpha, shadow, quality })
 }
 

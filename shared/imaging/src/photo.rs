@@ -118,6 +118,9 @@ pub struct CutoutQuality {
     pub source: CutoutSource,
     /// Intersection over union of two independent segmentations; 1 for supplied alpha.
     pub agreement: f32,
+    /// Intersection over union of somebody else's coverage with the segmentation that it is held
+    /// against; `None` when nobody was asked.
+    pub opinion: Option<f32>,
     /// Contrast of the product's rim against the background, median CIEDE2000 distance;
     /// 0 to about 100.
     pub edge_contrast: f32,
@@ -140,4 +143,6 @@ pub enum CutoutSource {
     SuppliedAlpha,
     /// Segmented from an opaque photo.
     Segmented,
+    /// Seen by a [`crate::cutout::Segmenter`] that was asked, and confirmed by a segmentation.
+    Learned,
 }

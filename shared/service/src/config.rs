@@ -141,15 +141,18 @@ fn set(tree: &mut Value, key: &str, value: Value) {
 }
 
 /// An environment text as the known leaf wants it: JSON where that parses to the leaf's
-/// own kind, a comma list for lists, plain text otherwise.
+/// own kind, a comma list for lists of texts or numbers, plain text otherwise.
 fn env_value(text: &str, known: Option<&Value>) -> Value {
     match known {
         Some(Value::String(_)) => Value::String(text.to_owned()),
-        Some(Value::Array(_)) if !text.trim_start().starts_with('[') => text
+        Some(Value::Array(known)) if !text.trim_start().starts_with('[') => text
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
-            .map(|part| Value::String(part.to_owned()))
+            .map(|part| match known.first() {
+                Some(Value::Number(_)) => env_value(part, None),
+                Some(_) | None => Value::String(part.to_owned()),
+            })
             .collect(),
         Some(_) | None => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
     }
@@ -185,6 +188,7 @@ mod tests {
     #[derive(Serialize, Deserialize, PartialEq, Debug, Clone)]
     struct Work {
         jobs: Option<u32>,
+        shares: [f64; 2],
         roles: Vec<String>,
         name: String,
     }
@@ -192,7 +196,7 @@ mod tests {
     fn defaults() -> Settings {
         Settings {
             limits: Limits { pixels_max: 9 },
-            work: Work { jobs: None, roles: vec!["main".into()], name: "x".into() },
+            work: Work { jobs: None, shares: [1.0, 2.0], roles: vec!["main".into()], name: "x".into() },
         }
     }
 
@@ -208,14 +212,24 @@ mod tests {
         std::fs::write(&file, "[limits]\npixels_max = 1\n[work]\njobs = 2\nname = \"file\"\n").unwrap();
         let sources = Sources {
             file: Some(&file),
-            env: env(&[("PACKSHOT__WORK__JOBS", "3"), ("PACKSHOT__WORK__ROLES", "main, ad"), ("PATH", "x")]),
+            env: env(&[
+                ("PACKSHOT__WORK__JOBS", "3"),
+                ("PACKSHOT__WORK__ROLES", "main, ad"),
+                ("PACKSHOT__WORK__SHARES", "0.5, 3"),
+                ("PATH", "x"),
+            ]),
             flags: vec![("work.name".into(), "flag".into())],
         };
         let got = load(&defaults(), &sources).unwrap();
         assert_eq!(got.limits.pixels_max, 1);
         assert_eq!(
             got.work,
-            Work { jobs: Some(3), roles: vec!["main".into(), "ad".into()], name: "flag".into() }
+            Work {
+                jobs: Some(3),
+                shares: [0.5, 3.0],
+                roles: vec!["main".into(), "ad".into()],
+                name: "flag".into()
+            }
         );
     }
 

@@ -144,6 +144,7 @@ fn changed_outside(image: &RgbImage, holes: &GrayImage) -> Result<u64> {
         alpha: None,
         mask: Some(holes),
         product: None,
+        segmenter: None,
         picture: None,
         settings: &settings,
     };
@@ -171,6 +172,7 @@ fn enlarging(samples: &[Sample], out: Option<&Path>) -> Result<()> {
                     alpha: None,
                     mask: None,
                     product: None,
+                    segmenter: None,
                     picture: None,
                     settings: &settings,
                 };

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use packshot_imaging::cutout::{CutoutOptions, cut_out};
+use packshot_imaging::cutout::{CutoutOptions, cut_out_asking};
 use packshot_imaging::mask;
-use packshot_imaging::photo::{Cutout, Photo};
+use packshot_imaging::photo::{Cutout, CutoutSource, Photo};
 
 use super::settings::Settings;
 use super::{EditError, EditRequest, Kept, Outcome, crop, feather};
@@ -18,7 +18,7 @@ pub(super) fn product_of<'a>(request: &EditRequest<'a>) -> Result<Cow<'a, Cutout
         return Ok(Cow::Borrowed(cutout));
     }
     let photo = Photo::of_pixels(request.image.clone(), request.alpha.cloned());
-    cut_out(&photo, &CutoutOptions::DEFAULT)
+    cut_out_asking(&photo, &CutoutOptions::DEFAULT, request.segmenter)
         .map(Cow::Owned)
         .map_err(|error| EditError::Product { op: request.op.word(), why: error.to_string() })
 }
@@ -45,8 +45,9 @@ pub(super) fn run(request: &EditRequest, settings: &Settings) -> Result<Outcome,
     let mut notes = vec![format!(
         "outline from {}, agreement {:.2}",
         match cutout.quality.source {
-            packshot_imaging::photo::CutoutSource::SuppliedAlpha => "the file's own coverage",
-            packshot_imaging::photo::CutoutSource::Segmented => "the pixels",
+            CutoutSource::SuppliedAlpha => "the file's own coverage",
+            CutoutSource::Segmented => "the pixels",
+            CutoutSource::Learned => "the matting model",
         },
         cutout.quality.agreement
     )];

@@ -31,6 +31,7 @@ mod upscale;
 use std::collections::BTreeMap;
 
 use image::{GrayImage, RgbImage};
+use packshot_imaging::cutout::Segmenter;
 use packshot_imaging::photo::Cutout;
 use packshot_pipeline::finding::EditOp;
 
@@ -60,6 +61,8 @@ pub struct EditRequest<'a> {
     /// The product in this image, of the image's size; operations that need it and do not get
     /// it cut it out themselves.
     pub product: Option<&'a Cutout>,
+    /// Who else is asked where the product is when it has to be cut out.
+    pub segmenter: Option<&'a dyn Segmenter>,
     /// The decoded picture of a [`Kind::Picture`] setting: a background, a scene, a style.
     pub picture: Option<&'a RgbImage>,
     /// Settings as text; see [`settings()`] for what each operation takes.
@@ -190,6 +193,19 @@ fn run(request: &EditRequest, settings: &Settings) -> Result<Outcome, EditError>
         EditOp::Crop => crop::run(request, settings),
         EditOp::Compose => compose::run(request, settings),
         EditOp::Style => style::run(request, settings),
+    }
+}
+
+/// Whether an operation cuts the product out where it is not given.
+pub fn cuts_out(op: EditOp) -> bool {
+    match op {
+        EditOp::Cutout
+        | EditOp::Background
+        | EditOp::ReplaceBackground
+        | EditOp::Crop
+        | EditOp::Compose
+        | EditOp::Style => true,
+        EditOp::Erase | EditOp::Retouch | EditOp::Upscale | EditOp::Restore | EditOp::Outpaint => false,
     }
 }
 

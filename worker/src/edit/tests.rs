@@ -24,6 +24,7 @@ fn cutout_of(image: &RgbImage, alpha: &GrayImage) -> Cutout {
     let quality = CutoutQuality {
         source: CutoutSource::Segmented,
         agreement: 1.0,
+        opinion: None,
         edge_contrast: 50.0,
         border_contact: 0.0,
         clutter: 0.0,
@@ -102,6 +103,7 @@ fn no_operation_panics_or_reaches_outside_on_any_size_and_mask() {
                     alpha: None,
                     mask: mask.as_ref(),
                     product: Some(&cutout),
+                    segmenter: None,
                     picture: Some(&image),
                     settings: &settings,
                 };
@@ -133,6 +135,7 @@ fn the_same_request_gives_the_same_bytes() {
             alpha: None,
             mask: mask.as_ref(),
             product: Some(&cutout),
+            segmenter: None,
             picture: Some(&image),
             settings: &settings,
         };
@@ -153,6 +156,7 @@ fn sizes_that_do_not_belong_together_are_refused() {
             alpha: None,
             mask: Some(&mask),
             product: None,
+            segmenter: None,
             picture: None,
             settings: &settings,
         };
@@ -174,6 +178,7 @@ fn unknown_settings_are_refused_with_the_list() {
             alpha: None,
             mask: None,
             product: None,
+            segmenter: None,
             picture: None,
             settings: &settings,
         };
@@ -195,6 +200,7 @@ fn an_operation_that_reaches_outside_is_thrown_away() {
         alpha: None,
         mask: None,
         product: None,
+        segmenter: None,
         picture: None,
         settings: &settings,
     };
@@ -228,6 +234,7 @@ fn a_speck_is_found_and_replaced_with_texture() {
         alpha: None,
         mask: None,
         product: Some(&cutout),
+        segmenter: None,
         picture: None,
         settings: &settings,
     };
@@ -257,6 +264,7 @@ fn erasing_fills_from_the_background_and_leaves_the_product() {
         alpha: None,
         mask: Some(&mask),
         product: Some(&cutout),
+        segmenter: None,
         picture: None,
         settings: &settings,
     };
@@ -279,6 +287,7 @@ fn enlarging_gives_the_input_back_when_shrunk() {
             alpha: None,
             mask: None,
             product: None,
+            segmenter: None,
             picture: None,
             settings: &settings,
         };

@@ -68,7 +68,7 @@ struct Edge {
 fn edge_width(photo: &Photo, cutout: &Cutout, bounds: Rect) -> (f32, usize) {
     let luma = Luma { rgb: &photo.rgb, alpha: &cutout.alpha, use_alpha: false };
     let (mut inner, outline) = edges(&luma, bounds);
-    if cutout.quality.source == CutoutSource::Segmented {
+    if cutout.quality.source != CutoutSource::SuppliedAlpha {
         inner.extend(outline);
     } else if inner.len() < INNER_EDGES_ENOUGH {
         let outline = edges(&Luma { use_alpha: true, ..luma }, bounds).1;

@@ -33,6 +33,9 @@ pub fn without_cutout(reference: &Reference, photo: &Photo, error: &CutoutError)
         CutoutError::NoProduct => {
             ("no-product", "reshoot on a plain background that differs in colour from the product")
         }
+        CutoutError::NoAnswer { .. } => {
+            ("uncertain-outline", "use another matting model or none, or supply a cut-out with transparency")
+        }
         CutoutError::Uncertain { .. } => (
             "uncertain-outline",
             "reshoot on a plain, evenly lit background without other objects, or supply a cut-out with transparency",

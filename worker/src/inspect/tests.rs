@@ -156,6 +156,7 @@ fn any_size_is_inspected_without_panic() {
         let quality = packshot_imaging::photo::CutoutQuality {
             source: packshot_imaging::photo::CutoutSource::Segmented,
             agreement: 1.0,
+            opinion: None,
             edge_contrast: 10.0,
             border_contact: 1.0,
             clutter: 0.0,

@@ -1,7 +1,8 @@
 //! From numbers to a judgement a studio manager would sign: reasons, weaknesses, score.
 
+use packshot_imaging::cutout::AGREEMENT_CERTAIN;
 use packshot_imaging::mask;
-use packshot_imaging::photo::{Cutout, CutoutSource, Photo};
+use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
 use packshot_pipeline::catalog::Reference;
 use packshot_pipeline::inspection::{ReferenceReport, Weakness};
 
@@ -25,8 +26,6 @@ const CLIPPED_SEEN: f32 = 0.08;
 const CLUTTER_MAX: f32 = 9.0;
 /// A background that needs care.
 const CLUTTER_SEEN: f32 = 3.5;
-/// Agreement of two segmentations.
-const AGREEMENT_MIN: f32 = 0.8;
 /// Share of half-transparent product: glass, or a guess.
 const SOFT_SHARE_MAX: f32 = 0.3;
 /// Parts from which different things are several products.
@@ -143,7 +142,8 @@ fn surroundings(report: &mut ReferenceReport, cutout: &Cutout, m: &Measured) {
         return;
     }
     let clutter = quality.clutter;
-    if clutter > CLUTTER_MAX {
+    // What stands around a product blinds the segmenters, not a model that one of them confirms.
+    if clutter > CLUTTER_MAX && quality.source == CutoutSource::Segmented {
         let seen =
             format!("cluttered background (irregularity {clutter:.1}, plain ones are below {CLUTTER_SEEN})");
         weak(
@@ -157,7 +157,8 @@ fn surroundings(report: &mut ReferenceReport, cutout: &Cutout, m: &Measured) {
     } else {
         report.reasons.push("plain background".into());
     }
-    if quality.agreement < AGREEMENT_MIN {
+    third_opinion(report, quality);
+    if quality.agreement < AGREEMENT_CERTAIN {
         let seen = format!(
             "uncertain outline: two independent segmentations agree on only {:.0} % of the product",
             100.0 * quality.agreement
@@ -175,6 +176,20 @@ fn surroundings(report: &mut ReferenceReport, cutout: &Cutout, m: &Measured) {
         );
         weak(report, "uncertain-outline", seen, "supply a cut-out with transparency");
     }
+}
+
+/// What came of asking a model, if one was asked.
+fn third_opinion(report: &mut ReferenceReport, quality: &CutoutQuality) {
+    let Some(opinion) = quality.opinion else { return };
+    let percent = 100.0 * opinion;
+    report.reasons.push(match quality.source {
+        CutoutSource::Learned => format!(
+            "outline by the matting model, an independent segmentation agrees on {percent:.0} % of the product"
+        ),
+        CutoutSource::Segmented | CutoutSource::SuppliedAlpha => {
+            format!("the matting model agrees on only {percent:.0} % of the product and was not followed")
+        }
+    });
 }
 
 /// Parts alone do not make several products: a pair of shoes, a set of mugs and two bottles

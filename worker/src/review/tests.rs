@@ -47,6 +47,7 @@ fn reference() -> (Photo, Cutout) {
     let quality = CutoutQuality {
         source: CutoutSource::SuppliedAlpha,
         agreement: 1.0,
+        opinion: None,
         edge_contrast: 30.0,
         border_contact: 0.0,
         clutter: 0.0,

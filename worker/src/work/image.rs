@@ -16,6 +16,7 @@ use tracing::{Instrument, debug_span};
 
 use super::{Fault, OPTION_CONTRADICTION, Workshop, store};
 use crate::generate::{Candidate, Made, MakeRequest, studio};
+use crate::matting::MattingModel;
 use crate::refine::{self, ReviewedFrame, Truth};
 use crate::subject::Prepared;
 
@@ -40,8 +41,9 @@ impl Workshop {
     /// Makes the image of `role`.
     pub(super) async fn image(&self, job: &ClaimedJob, role: Role) -> Result<Outcome, Fault> {
         let entry = &job.entry;
-        let inspection = self.inspect(job.objects.as_ref(), &entry.product, &entry.references).await?;
-        let Some(materials) = self.materials(job, role, &inspection).await? else {
+        let model = self.model_of(&job.batch.settings)?;
+        let inspection = self.inspect(job.objects.as_ref(), &entry.product, &entry.references, model).await?;
+        let Some(materials) = self.materials(job, role, &inspection, model).await? else {
             let reason = weak_reason(&inspection);
             return Ok(finish(job, role, JobStatus::WeakReference { reason }, None));
         };
@@ -73,6 +75,7 @@ impl Workshop {
         job: &ClaimedJob,
         role: Role,
         inspection: &Inspection,
+        model: Option<&Arc<MattingModel>>,
     ) -> Result<Option<Materials>, Fault> {
         let objects = job.objects.as_ref();
         let references = &job.entry.references;
@@ -81,11 +84,11 @@ impl Workshop {
         else {
             return Ok(None);
         };
-        let Ok(reference) = self.open(objects, chosen).await? else { return Ok(None) };
+        let Ok(reference) = self.open(objects, chosen, model).await? else { return Ok(None) };
         let second =
             inspection.second_view.filter(|_| role == Role::Angle).and_then(|index| references.get(index));
         let second_view = match second {
-            Some(second) => self.open(objects, second).await?.ok(),
+            Some(second) => self.open(objects, second, model).await?.ok(),
             None => None,
         };
         let accepted_main = match job.results.get(&Role::Main).and_then(|result| result.artefacts.first()) {

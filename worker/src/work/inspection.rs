@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use packshot_imaging::cutout::Segmenter;
 use packshot_imaging::decode::DecodeError;
 use packshot_pipeline::catalog::{Product, Reference};
 use packshot_pipeline::inspection::{Inspection, ReferenceReport};
@@ -14,13 +15,15 @@ use tracing::{Instrument, debug_span};
 
 use super::{Fault, Workshop, store};
 use crate::inspect::{choose, facts, inspect_reference, unreadable, without_cutout};
+use crate::matting::MattingModel;
 use crate::subject::Prepared;
 
 /// Version of the measurements; a new one measures everything again.
 pub const INSPECTION_VERSION: &str = "1";
 
-/// Where the inspection of these references under these catalog facts is kept.
-pub fn inspection_key(product: &Product, references: &[Reference]) -> String {
+/// Where the inspection of these references under these catalog facts is kept; `matting` is
+/// the batch's [`super::OPTION_MATTING`].
+pub fn inspection_key(product: &Product, references: &[Reference], matting: Option<&str>) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut part = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -37,6 +40,10 @@ pub fn inspection_key(product: &Product, references: &[Reference]) -> String {
             part(value);
         }
     }
+    if let Some(matting) = matting {
+        part("matting");
+        part(matting);
+    }
     format!("inspections/{}.json", hasher.finalize().to_hex())
 }
 
@@ -44,7 +51,8 @@ pub fn inspection_key(product: &Product, references: &[Reference]) -> String {
 pub(super) type Opened = Result<Arc<Prepared>, DecodeError>;
 
 impl Workshop {
-    /// What is known of a SKU's references: read from the store, or measured and put there.
+    /// What is known of a SKU's references, seen with `model` if with any: read from the store,
+    /// or measured and put there.
     ///
     /// # Errors
     /// When the object store fails, or when a reference is gone from it.
@@ -53,15 +61,17 @@ impl Workshop {
         objects: &dyn Objects,
         product: &Product,
         references: &[Reference],
+        model: Option<&Arc<MattingModel>>,
     ) -> Result<Inspection, Fault> {
-        let key = inspection_key(product, references);
+        let matting = model.map(|model| model.fingerprint().to_hex());
+        let key = inspection_key(product, references, matting.as_deref());
         if let Some(bytes) = objects.get(&key, 16 << 20).await?
             && let Ok(known) = serde_json::from_slice(&bytes)
         {
             return Ok(known);
         }
         let span = debug_span!(names::INSPECT);
-        let inspection = self.measure(objects, product, references).instrument(span).await?;
+        let inspection = self.measure(objects, product, references, model).instrument(span).await?;
         let bytes = serde_json::to_vec(&inspection).map_err(|error| Fault::Broken(error.to_string()))?;
         objects.put(&key, Bytes::from(bytes)).await?;
         Ok(inspection)
@@ -73,10 +83,11 @@ impl Workshop {
         objects: &dyn Objects,
         product: &Product,
         references: &[Reference],
+        model: Option<&Arc<MattingModel>>,
     ) -> Result<Inspection, Fault> {
         let mut reports = Vec::with_capacity(references.len());
         for reference in references {
-            reports.push(match self.open(objects, reference).await? {
+            reports.push(match self.open(objects, reference, model).await? {
                 Err(error) => unreadable(reference, &error),
                 Ok(prepared) => self.report(objects, reference, prepared).await?,
             });
@@ -84,7 +95,7 @@ impl Workshop {
         let (chosen, second_view) = choose(&reports);
         let mut inspection = Inspection { reports, chosen, second_view, facts: None };
         if let Some(chosen) = chosen.and_then(|index| references.get(index))
-            && let Ok(prepared) = self.open(objects, chosen).await?
+            && let Ok(prepared) = self.open(objects, chosen, model).await?
         {
             let (product, reference) = (product.clone(), chosen.clone());
             let known = move || {
@@ -119,13 +130,23 @@ impl Workshop {
     }
 
     /// A reference as pixels and cut-out, from memory if it was here lately.
-    pub(super) async fn open(&self, objects: &dyn Objects, reference: &Reference) -> Result<Opened, Fault> {
+    pub(super) async fn open(
+        &self,
+        objects: &dyn Objects,
+        reference: &Reference,
+        model: Option<&Arc<MattingModel>>,
+    ) -> Result<Opened, Fault> {
+        let key = (reference.digest, model.map(|model| model.fingerprint()));
         let opened = self
             .cache
-            .get(reference.digest, || async {
+            .get(key, || async {
                 let bytes = store::get(objects, &reference.object_key(), self.decode.bytes_max).await?;
-                let limits = self.decode;
-                self.on_processor(move || Prepared::new(&bytes, &limits)).await?.map_err(Unopened::Unreadable)
+                let (limits, model) = (self.decode, model.cloned());
+                let prepare = move || {
+                    let third = model.as_deref().map(|model| model as &dyn Segmenter);
+                    Prepared::new(&bytes, &limits, third)
+                };
+                self.on_processor(prepare).await?.map_err(Unopened::Unreadable)
             })
             .await;
         match opened {

@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use packshot_imaging::decode::DecodeLimits;
+use packshot_pipeline::manifest::Settings;
 use packshot_pipeline::state::Target;
 use packshot_runtime::causes::chain;
 use packshot_runtime::port::{ObjectsError, ObjectsFault};
 use packshot_runtime::work::{ClaimedJob, Outcome, Work};
 use tokio::sync::Semaphore;
 
+use crate::matting::MattingModel;
 use crate::subject::PreparedCache;
 
 pub use inspection::{INSPECTION_VERSION, inspection_key};
@@ -30,6 +32,13 @@ pub const VERSION: &str = "1";
 /// Name of the setting that says what follows when catalog and photo disagree: `warn`
 /// (the default) or `hold`.
 pub const OPTION_CONTRADICTION: &str = "contradiction";
+
+/// Name of the setting that says which matting model a batch is made with: its
+/// [`MattingModel::fingerprint`]; absent: with none.
+pub const OPTION_MATTING: &str = "matting";
+
+/// After which time another worker is given the chance to have the batch's model.
+const OTHER_MODEL_RETRY_MS: u64 = 10_000;
 
 /// How much of the machine a [`Workshop`] uses.
 #[derive(Clone, Copy, Debug)]
@@ -47,16 +56,36 @@ pub struct WorkshopLimits {
 pub struct Workshop {
     cache: PreparedCache,
     decode: DecodeLimits,
+    model: Option<Arc<MattingModel>>,
     processors: Arc<Semaphore>,
 }
 
 impl Workshop {
-    /// A workshop with an empty cache.
-    pub fn new(limits: WorkshopLimits) -> Self {
+    /// A workshop with an empty cache, and the model that it can ask, if it has one.
+    pub fn new(limits: WorkshopLimits, model: Option<Arc<MattingModel>>) -> Self {
         Self {
             cache: PreparedCache::new(limits.cache_bytes_max),
             decode: limits.decode,
+            model,
             processors: Arc::new(Semaphore::new(limits.jobs.max(1))),
+        }
+    }
+
+    /// The workshop's own model.
+    pub fn model(&self) -> Option<&Arc<MattingModel>> {
+        self.model.as_ref()
+    }
+
+    /// The model with which a batch is made. A batch of another time is made as it was
+    /// submitted, whatever model the workshop has by now.
+    ///
+    /// # Errors
+    /// [`Fault::OtherModel`] when the batch wants one that is not here.
+    pub fn model_of(&self, batch: &Settings) -> Result<Option<&Arc<MattingModel>>, Fault> {
+        let Some(wanted) = batch.options.get(OPTION_MATTING) else { return Ok(None) };
+        match &self.model {
+            Some(model) if model.fingerprint().to_hex() == *wanted => Ok(Some(model)),
+            Some(_) | None => Err(Fault::OtherModel),
         }
     }
 
@@ -102,6 +131,11 @@ pub enum Fault {
     /// Something that a retry does not mend.
     #[error("{0}")]
     Broken(String),
+    /// The batch was submitted with a matting model that is not here.
+    #[error(
+        "the batch was submitted with a matting model or settings of it that this worker does not have; give it the same `matting` settings and file"
+    )]
+    OtherModel,
     /// The process is stopping.
     #[error("interrupted")]
     Interrupted,
@@ -112,6 +146,10 @@ impl Fault {
         match self {
             Fault::Interrupted => Outcome::Interrupted,
             Fault::Broken(why) => Outcome::Failed { why },
+            Fault::OtherModel => Outcome::Transient {
+                why: Fault::OtherModel.to_string(),
+                retry_after_ms: Some(OTHER_MODEL_RETRY_MS),
+            },
             Fault::Objects(error) => {
                 let why = chain(&error);
                 match error.kind {
@@ -127,3 +165,6 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,8 +27,19 @@ pub(crate) struct Coarse {
     pub clutter: f32,
 }
 
+/// What the two segmenters see, each by itself, and what is made of both.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The decision.
+    pub decided: Coarse,
+    /// The first segmenter's product.
+    pub by_surface: Vec<bool>,
+    /// The second segmenter's product.
+    pub by_colour: Vec<bool>,
+}
+
 /// Segments a reduced photo; `None` when it is too small or nothing stands out.
-pub(crate) fn segment(image: &LabImage) -> Option<Coarse> {
+pub(crate) fn segment(image: &LabImage) -> Option<Seen> {
     let background = Background::fit(image, |at| in_ring(image, at))?;
     let by_surface = solid(image, &background, &background.reached.iter().map(|r| !r).collect::<Vec<_>>());
     let by_colour = by_colour(image);
@@ -38,10 +49,15 @@ pub(crate) fn segment(image: &LabImage) -> Option<Coarse> {
     if !product.iter().any(|&p| p) {
         return None;
     }
-    let agreement = agreement * (1.0 - 1.5 * unexplained(image, &background, &product, &by_surface)).max(0.0);
+    let agreement = agreement * explained(image, &background, &product, &by_surface);
+    Some(Seen { decided: around(image, background, product, agreement), by_surface, by_colour })
+}
+
+/// The decision for `product` as it stands.
+pub(crate) fn around(image: &LabImage, background: Background, product: Vec<bool>, agreement: f32) -> Coarse {
     let shadow = background.shadow.iter().zip(&product).map(|(&s, &p)| s && !p).collect();
     let clutter = clutter(image, &background, &product);
-    Some(Coarse { product, shadow, background, agreement, clutter })
+    Coarse { product, shadow, background, agreement, clutter }
 }
 
 /// Segments a reduced photo when it is known about where the product is: `outline` is the
@@ -72,13 +88,22 @@ pub(crate) fn segment_near(image: &LabImage, outline: &[f32], band: f32) -> Opti
         return None;
     }
     let agreement = iou(&product, &expected);
-    let shadow = background.shadow.iter().zip(&product).map(|(&s, &p)| s && !p).collect();
-    let clutter = clutter(image, &background, &product);
-    Some(Coarse { product, shadow, background, agreement, clutter })
+    Some(around(image, background, product, agreement))
 }
 
 /// Sharpness of a line that a product's edge may have drawn, however faintly.
 const FAINT: f32 = 0.8;
+
+/// How far an agreement on `product` can be believed, 0 to 1, for the sharp lines that are left
+/// away from it.
+pub(crate) fn explained(
+    image: &LabImage,
+    background: &Background,
+    product: &[bool],
+    by_surface: &[bool],
+) -> f32 {
+    (1.0 - 1.5 * unexplained(image, background, product, by_surface)).max(0.0)
+}
 
 /// Length of the sharp lines away from the product, relative to its outline: on a sweep there
 /// should be none; glass, or what was lost in white on white, leaves some. Grain does not run
@@ -110,7 +135,7 @@ const SLACK: u32 = 3;
 
 /// Share of what either calls product on which both agree, an outline's width aside: a thin
 /// product is mostly outline.
-fn agreement_of(image: &LabImage, a: &[bool], b: &[bool]) -> f32 {
+pub(crate) fn agreement_of(image: &LabImage, a: &[bool], b: &[bool]) -> f32 {
     let (a, b) = (as_mask(a, image), as_mask(b, image));
     let beyond = |a, b| mask::area(&mask::difference(a, &mask::dilate(b, SLACK)));
     let any = mask::area(&a) + mask::area(&mask::difference(&b, &a));
@@ -260,16 +285,7 @@ fn surface_evidence(image: &LabImage, background: &Background, out: bool, at: us
 /// Drops specks, fills what is enclosed unless the background shows through.
 fn solid(image: &LabImage, background: &Background, product: &[bool]) -> Vec<bool> {
     let (w, h) = (image.width as usize, image.height as usize);
-    let mut out = product.to_vec();
-    let groups = groups(&out, w, h, true);
-    let largest = groups.iter().map(Vec::len).max().unwrap_or(0);
-    for group in &groups {
-        if group.len() * 100 < largest || group.len() < 12 {
-            for &at in group {
-                out[at] = false;
-            }
-        }
-    }
+    let mut out = without_specks(image, product);
     let area = out.iter().filter(|&&p| p).count();
     for hole in self::groups(&out, w, h, false) {
         let at_frame = hole.iter().any(|&at| {
@@ -281,6 +297,21 @@ fn solid(image: &LabImage, background: &Background, product: &[bool]) -> Vec<boo
         }
         for at in hole {
             out[at] = true;
+        }
+    }
+    out
+}
+
+/// Drops groups of pixels that are less than a hundredth of the largest.
+pub(crate) fn without_specks(image: &LabImage, product: &[bool]) -> Vec<bool> {
+    let mut out = product.to_vec();
+    let groups = groups(&out, image.width as usize, image.height as usize, true);
+    let largest = groups.iter().map(Vec::len).max().unwrap_or(0);
+    for group in &groups {
+        if group.len() * 100 < largest || group.len() < 12 {
+            for &at in group {
+                out[at] = false;
+            }
         }
     }
     out

@@ -7,6 +7,7 @@ pub(crate) mod gmm;
 pub(crate) mod grabcut;
 pub(crate) mod matte;
 pub(crate) mod maxflow;
+pub(crate) mod opinion;
 pub(crate) mod quality;
 pub(crate) mod sharp;
 pub(crate) mod spread;

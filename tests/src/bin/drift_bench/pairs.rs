@@ -176,6 +176,7 @@ fn given(rgb: &RgbImage, alpha: GrayImage) -> Cutout {
         quality: CutoutQuality {
             source: CutoutSource::SuppliedAlpha,
             agreement: 1.0,
+            opinion: None,
             edge_contrast: 30.0,
             border_contact: 0.0,
             clutter: 0.0,

@@ -22,8 +22,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let points = Arc::new(Points::from_environment());
-    process::main(None, env!("CARGO_PKG_VERSION"), move |_settings, ports| Crew {
-        ports: packshot_tests::around(ports, &points),
-        work: Arc::new(Script::from_environment(points)),
+    process::main(None, env!("CARGO_PKG_VERSION"), move |_settings| {
+        Ok(move |ports| Crew {
+            ports: packshot_tests::around(ports, &points),
+            work: Arc::new(Script::from_environment(points)),
+        })
     })
 }

@@ -44,6 +44,7 @@ pub(crate) fn disc(w: u32, h: u32, radius: f32) -> Cutout {
     let quality = CutoutQuality {
         source: CutoutSource::SuppliedAlpha,
         agreement: 1.0,
+        opinion: None,
         edge_contrast: 40.0,
         border_contact: 0.0,
         clutter: 0.0,
