@@ -1,5 +1,6 @@
 //! What the tests' programs and suites share: scripted work, the named points of the protocol
-//! at which a process may die, and what an undisturbed run of the same batch gives.
+//! at which a process may die, what an undisturbed run of the same batch gives, and the scenes of
+//! the benches.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
 )]
 
 pub mod points;
+pub mod scenes;
 pub mod script;
 pub mod undisturbed;
 mod watched;

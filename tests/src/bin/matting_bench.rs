@@ -28,11 +28,11 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use image::{GrayImage, Luma, Rgb, RgbImage, imageops};
-use packshot_imaging::blur::{Plane, gaussian};
+use image::{GrayImage, Rgb, RgbImage, imageops};
 use packshot_imaging::cutout::{CutoutOptions, cut_out, cut_out_with_prior, recompose};
 use packshot_imaging::mask;
-use packshot_imaging::photo::{Cutout, Photo, Rect};
+use packshot_imaging::photo::{Cutout, Photo};
+use packshot_tests::scenes::{Truth, background, shadow, truths};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let scores: Vec<Score> = truths
                 .iter()
                 .enumerate()
-                .map(|(i, truth)| truth.measure(kind, i as u64, prior, save.as_deref()))
+                .map(|(i, truth)| measure(truth, kind, i as u64, prior, save.as_deref()))
                 .collect();
             println!("{}", row(kind, prior, &scores));
             all.extend(scores);
@@ -70,12 +70,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 const HEADER: &str =
     "background  way     IoU >=.97 >=.95   kept IoU kept >=.97 kept    F3    MAE fringe    ms";
 
-/// A product with known coverage.
-struct Truth {
-    name: String,
-    cutout: Cutout,
-}
-
 /// What one cut-out came to.
 #[derive(Clone, Copy, Default)]
 struct Score {
@@ -87,91 +81,45 @@ struct Score {
     ms: f64,
 }
 
-fn truths(folder: &Path, side: u32, only: Option<&str>) -> Result<Vec<Truth>, Box<dyn Error>> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?.flatten().map(|e| e.path()).collect();
-    paths.sort();
-    let mut found = Vec::new();
-    for path in paths {
-        let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let png = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
-        if !png || only.is_some_and(|word| !name.contains(word)) {
-            continue;
-        }
-        let file = image::open(&path)?;
-        if !file.color().has_alpha() {
-            continue;
-        }
-        let rgba = file.to_rgba8();
-        let alpha = GrayImage::from_fn(rgba.width(), rgba.height(), |x, y| Luma([rgba.get_pixel(x, y).0[3]]));
-        let photo = Photo::of_pixels(file.to_rgb8(), Some(alpha));
-        let Ok(cutout) = cut_out(&photo, &CutoutOptions::DEFAULT) else { continue };
-        if let Some(cutout) = framed(&cutout, side) {
-            found.push(Truth { name, cutout });
-        }
+fn measure(product: &Truth, kind: &str, seed: u64, with_prior: bool, save: Option<&Path>) -> Score {
+    let mut rng = SmallRng::seed_from_u64(seed * 31 + kind.len() as u64);
+    let (w, h) = product.cutout.alpha.dimensions();
+    let background = background(kind, w, h, &mut rng);
+    let mut truth = product.cutout.clone();
+    truth.shadow = Some(shadow(&truth.alpha, &mut rng));
+    let scene = weathered(&recompose(&truth, &background, true), &mut rng);
+    let open = CutoutOptions { agreement_min: 0.0 };
+    let started = Instant::now();
+    let found = if with_prior {
+        let shift = imageops::crop_imm(&mask::dilate(&truth.alpha, 3), 3, 2, w - 3, h - 2).to_image();
+        let mut prior = GrayImage::new(w, h);
+        imageops::replace(&mut prior, &shift, 0, 0);
+        cut_out_with_prior(&scene, &prior, &open)
+    } else {
+        cut_out(&Photo::of_pixels(scene.clone(), None), &open)
+    };
+    let ms = started.elapsed().as_secs_f64() * 1e3;
+    let Ok(found) = found else { return Score { ms, ..Score::default() } };
+    let score = Score {
+        iou: f64::from(mask::iou(&found.alpha, &truth.alpha)),
+        kept: found.quality.agreement >= CutoutOptions::DEFAULT.agreement_min,
+        boundary: boundary(&found.alpha, &truth.alpha),
+        error: band_error(&found.alpha, &truth.alpha),
+        fringe: fringe(&found, &truth),
+        ms,
+    };
+    if let Some(folder) = save.filter(|_| score.iou < 0.97) {
+        let way = if with_prior { "prior" } else { "blind" };
+        let magenta = RgbImage::from_pixel(1, 1, Rgb([255, 0, 255]));
+        let mut sheet = RgbImage::new(w * 2, h);
+        imageops::replace(&mut sheet, &scene, 0, 0);
+        imageops::replace(&mut sheet, &recompose(&found, &magenta, false), i64::from(w), 0);
+        let file =
+            format!("{:.3}-{way}-{kind}-{}-{:.2}.jpg", score.iou, product.name, found.quality.agreement);
+        let _ = sheet.save(folder.join(file));
     }
-    Ok(found)
+    score
 }
-
-/// The product with a margin of an eighth, scaled to `side`.
-fn framed(cutout: &Cutout, side: u32) -> Option<Cutout> {
-    let Rect { x, y, w, h } = mask::bounds(&cutout.alpha, 64)?;
-    let margin = w.max(h) / 8;
-    let (left, top) = (x.saturating_sub(margin), y.saturating_sub(margin));
-    let right = (x + w + margin).min(cutout.alpha.width());
-    let bottom = (y + h + margin).min(cutout.alpha.height());
-    let (w, h) = (right - left, bottom - top);
-    let scale = (f64::from(side) / f64::from(w.max(h))).min(1.0);
-    let (sw, sh) = ((f64::from(w) * scale) as u32, (f64::from(h) * scale) as u32);
-    let rgb = imageops::crop_imm(&cutout.foreground, left, top, w, h).to_image();
-    let alpha = imageops::crop_imm(&cutout.alpha, left, top, w, h).to_image();
-    let mut scaled = cutout.clone();
-    scaled.foreground = imageops::resize(&rgb, sw, sh, imageops::FilterType::Triangle);
-    scaled.alpha = imageops::resize(&alpha, sw, sh, imageops::FilterType::Triangle);
-    Some(scaled)
-}
-
-impl Truth {
-    fn measure(&self, kind: &str, seed: u64, with_prior: bool, save: Option<&Path>) -> Score {
-        let mut rng = SmallRng::seed_from_u64(seed * 31 + kind.len() as u64);
-        let (w, h) = self.cutout.alpha.dimensions();
-        let background = background(kind, w, h, &mut rng);
-        let mut truth = self.cutout.clone();
-        truth.shadow = Some(shadow(&truth.alpha, &mut rng));
-        let scene = weathered(&recompose(&truth, &background, true), &mut rng);
-        let open = CutoutOptions { agreement_min: 0.0 };
-        let started = Instant::now();
-        let found = if with_prior {
-            let shift = imageops::crop_imm(&mask::dilate(&truth.alpha, 3), 3, 2, w - 3, h - 2).to_image();
-            let mut prior = GrayImage::new(w, h);
-            imageops::replace(&mut prior, &shift, 0, 0);
-            cut_out_with_prior(&scene, &prior, &open)
-        } else {
-            cut_out(&Photo::of_pixels(scene.clone(), None), &open)
-        };
-        let ms = started.elapsed().as_secs_f64() * 1e3;
-        let Ok(found) = found else { return Score { ms, ..Score::default() } };
-        let score = Score {
-            iou: f64::from(mask::iou(&found.alpha, &truth.alpha)),
-            kept: found.quality.agreement >= CutoutOptions::DEFAULT.agreement_min,
-            boundary: boundary(&found.alpha, &truth.alpha),
-            error: band_error(&found.alpha, &truth.alpha),
-            fringe: fringe(&found, &truth),
-            ms,
-        };
-        if let Some(folder) = save.filter(|_| score.iou < 0.97) {
-            let way = if with_prior { "prior" } else { "blind" };
-            let magenta = RgbImage::from_pixel(1, 1, Rgb([255, 0, 255]));
-            let mut sheet = RgbImage::new(w * 2, h);
-            imageops::replace(&mut sheet, &scene, 0, 0);
-            imageops::replace(&mut sheet, &recompose(&found, &magenta, false), i64::from(w), 0);
-            let file =
-                format!("{:.3}-{way}-{kind}-{}-{:.2}.jpg", score.iou, self.name, found.quality.agreement);
-            let _ = sheet.save(folder.join(file));
-        }
-        score
-    }
-}
-
 fn row(kind: &str, prior: bool, scores: &[Score]) -> String {
     let mean = |scores: &[Score], value: fn(&Score) -> f64| {
         scores.iter().map(value).sum::<f64>() / scores.len().max(1) as f64
@@ -245,89 +193,6 @@ fn weathered(scene: &RgbImage, rng: &mut SmallRng) -> RgbImage {
         return grained;
     }
     image::load_from_memory(bytes.get_ref()).map_or(grained, |decoded| decoded.to_rgb8())
-}
-
-/// A soft ellipse at the product's foot.
-fn shadow(alpha: &GrayImage, rng: &mut SmallRng) -> GrayImage {
-    let (w, h) = alpha.dimensions();
-    let Some(rect) = mask::bounds(alpha, 128) else { return GrayImage::from_pixel(w, h, Luma([255])) };
-    let (cx, cy) = (rect.x as f32 + rect.w as f32 / 2.0, (rect.y + rect.h) as f32);
-    let wide = rect.w as f32 * rng.random_range(0.42..0.55);
-    let high = (wide * rng.random_range(0.06..0.16)).max(3.0);
-    let mut plane = Plane::new(w, h, 0.0);
-    for (at, value) in plane.data.iter_mut().enumerate() {
-        let (x, y) = ((at as u32 % w) as f32 - cx, (at as u32 / w) as f32 - cy);
-        *value = if (x / wide).hypot(y / high) < 1.0 { 1.0 } else { 0.0 };
-    }
-    let strength = rng.random_range(0.25..0.5);
-    let soft = gaussian(&plane, high * 0.7);
-    let levels = soft.data.iter().map(|v| ((1.0 - v * strength) * 255.0) as u8).collect();
-    GrayImage::from_raw(w, h, levels).unwrap_or_default()
-}
-
-/// Noise of about unit variance, smoothed by `sigma`.
-fn noise(w: u32, h: u32, sigma: f32, rng: &mut SmallRng) -> Plane {
-    let data = (0..w * h).map(|_| rng.random::<f32>() - 0.5).collect();
-    let mut plane = gaussian(&Plane { width: w, height: h, data }, sigma);
-    let count = plane.data.len().max(1) as f32;
-    let mean = plane.data.iter().sum::<f32>() / count;
-    let deviation = (plane.data.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / count).sqrt().max(1e-6);
-    for value in &mut plane.data {
-        *value = (*value - mean) / deviation;
-    }
-    plane
-}
-
-fn background(kind: &str, w: u32, h: u32, rng: &mut SmallRng) -> RgbImage {
-    let scale = w.max(h) as f32 / 512.0;
-    let tone = |low: f32, high: f32, tint: f32, rng: &mut SmallRng| -> [f32; 3] {
-        let level = rng.random_range(low..high);
-        std::array::from_fn(|_| level + rng.random_range(-tint..tint))
-    };
-    let paint = |colour: &dyn Fn(u32, u32) -> [f32; 3]| {
-        RgbImage::from_fn(w, h, |x, y| Rgb(colour(x, y).map(|v| (v.clamp(0.0, 1.0) * 255.0) as u8)))
-    };
-    let at = |plane: &Plane, x: u32, y: u32| plane.data[(y * w + x) as usize];
-    match kind {
-        "white" => paint(&|_, _| [0.985; 3]),
-        "plain" => {
-            let c = tone(0.6, 0.95, 0.06, rng);
-            paint(&|_, _| c)
-        }
-        "gradient" => {
-            let (a, b) = (tone(0.6, 0.95, 0.05, rng), rng.random_range(-0.18..0.18));
-            paint(&|_, y| a.map(|v| v + b * y as f32 / h as f32))
-        }
-        "linen" => {
-            let c = tone(0.6, 0.85, 0.05, rng);
-            let (fine, wide) = (noise(w, h, 0.8, rng), noise(w, h, 2.0 * scale, rng));
-            paint(&|x, y| c.map(|v| v + 0.03 * at(&fine, x, y) + 0.012 * at(&wide, x, y)))
-        }
-        "marble" => {
-            let c = tone(0.85, 0.95, 0.01, rng);
-            let (big, small) = (noise(w, h, 20.0 * scale, rng), noise(w, h, 6.0 * scale, rng));
-            paint(&|x, y| {
-                let vein = (-(at(&big, x, y) + 0.5 * at(&small, x, y)).abs() * 3.5).exp();
-                c.map(|v| v - 0.28 * vein)
-            })
-        }
-        "wood" => {
-            let (a, b) = (rng.random_range(0.75..1.3), rng.random_range(14.0..26.0));
-            let (waves, grain) = (noise(w, h, 30.0 * scale, rng), noise(w, h, 1.0, rng));
-            paint(&|x, y| {
-                let ring = y as f32 / h as f32 * b + 0.5 * at(&waves, x, y);
-                let dark = 0.5 + 0.5 * (ring * std::f32::consts::TAU).sin();
-                [0.62, 0.44, 0.28].map(|v| v * a * (1.0 - 0.25 * dark) + 0.015 * at(&grain, x, y))
-            })
-        }
-        _ => {
-            let horizon = (h as f32 * rng.random_range(0.55..0.75)) as u32;
-            let wall = background("gradient", w, h, rng);
-            let kind = ["wood", "marble", "linen"][rng.random_range(0..3)];
-            let table = background(kind, w, h, rng);
-            RgbImage::from_fn(w, h, |x, y| *if y < horizon { &wall } else { &table }.get_pixel(x, y))
-        }
-    }
 }
 
 /// The classic matting pair, when the folder has it.

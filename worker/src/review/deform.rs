@@ -3,6 +3,7 @@
 //! cubic field beyond it. Every result carries its standard error, so that a product with
 //! few marks and a blurred outline is measured as little as it can be, instead of wrongly.
 
+use nalgebra::{DMatrix, DVector};
 use packshot_imaging::register::Registration;
 
 use super::channel::quantile;
@@ -139,7 +140,7 @@ fn solve(clues: &[Clue], radius: f64) -> Option<Deformation> {
     let widening = (xx.hypot(yx).max(1e-6) / xy.hypot(yy).max(1e-6)).ln();
     let stretch = ((q + r) / (q - r).abs().max(1e-6)).ln();
     let error = |a: usize, b: usize, sign: f64| {
-        (affine.covariance[a][a] + affine.covariance[b][b] + 2.0 * sign * affine.covariance[a][b])
+        (affine.covariance[(a, a)] + affine.covariance[(b, b)] + 2.0 * sign * affine.covariance[(a, b)])
             .max(0.0)
             .sqrt()
             / radius
@@ -163,7 +164,7 @@ fn solve(clues: &[Clue], radius: f64) -> Option<Deformation> {
 
 struct Fit {
     values: Vec<f64>,
-    covariance: Vec<Vec<f64>>,
+    covariance: DMatrix<f64>,
 }
 
 /// Iteratively re-weighted least squares with Cauchy weights and the residuals' own scale.
@@ -176,25 +177,26 @@ fn fit(clues: &[Clue], shifts: &[f64], terms: usize, ridge: f64, radius: f64) ->
     let mut weights: Vec<f64> = clues.iter().map(|c| c.share).collect();
     let mut values = vec![0.0; size];
     let mut scale = 0.05 * radius;
-    let mut inverse = Vec::new();
+    let mut inverse = DMatrix::<f64>::zeros(size, size);
     for round in 0..12 {
         let total: f64 = weights.iter().sum();
-        let mut matrix = vec![vec![0.0; size]; size];
-        let mut right = vec![0.0; size];
+        let mut matrix = DMatrix::<f64>::zeros(size, size);
+        let mut right = DVector::<f64>::zeros(size);
         for ((row, shift), w) in rows.iter().zip(shifts).zip(&weights) {
             for i in 0..size {
                 let wi = w * row[i];
                 right[i] += wi * shift;
                 for j in 0..size {
-                    matrix[i][j] += wi * row[j];
+                    matrix[(i, j)] += wi * row[j];
                 }
             }
         }
-        for (i, line) in matrix.iter_mut().enumerate() {
-            line[i] += if i % terms < AFFINE { 1e-9 } else { ridge * total };
+        for i in 0..size {
+            matrix[(i, i)] += if i % terms < AFFINE { 1e-9 } else { ridge * total };
         }
-        inverse = invert(matrix)?;
-        values = inverse.iter().map(|line| dot(line, &right)).collect();
+        inverse = matrix.try_inverse()?;
+        let solved: DVector<f64> = &inverse * right;
+        values = solved.as_slice().to_vec();
         let residuals: Vec<f64> = rows.iter().zip(shifts).map(|(row, s)| s - dot(row, &values)).collect();
         let mut away: Vec<f32> = residuals.iter().map(|r| r.abs() as f32).collect();
         let spread = 1.48 * f64::from(quantile(&mut away, 0.5));
@@ -203,46 +205,15 @@ fn fit(clues: &[Clue], shifts: &[f64], terms: usize, ridge: f64, radius: f64) ->
             *w = clue.share / (1.0 + (r / (2.0 * scale)).powi(2));
         }
     }
-    let covariance =
-        inverse.into_iter().map(|line| line.into_iter().map(|v| v * scale * scale).collect()).collect();
-    Some(Fit { values, covariance })
+    Some(Fit { values, covariance: inverse * (scale * scale) })
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn quadratic(row: &[f64], matrix: &[Vec<f64>]) -> f64 {
-    matrix.iter().zip(row).map(|(line, r)| r * dot(line, row)).sum()
-}
-
-/// Gauss and Jordan with pivots; `None` for a matrix that has no inverse.
-fn invert(mut m: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
-    let n = m.len();
-    for (i, line) in m.iter_mut().enumerate() {
-        line.extend((0..n).map(|j| if i == j { 1.0 } else { 0.0 }));
-    }
-    for i in 0..n {
-        let pivot = (i..n).max_by(|&a, &b| m[a][i].abs().total_cmp(&m[b][i].abs()))?;
-        m.swap(i, pivot);
-        let top = m[i][i];
-        if top.abs() < 1e-9 {
-            return None;
-        }
-        for v in &mut m[i] {
-            *v /= top;
-        }
-        let line = m[i].clone();
-        for (k, other) in m.iter_mut().enumerate() {
-            let factor = other[i];
-            if k != i && factor != 0.0 {
-                for (v, l) in other.iter_mut().zip(&line) {
-                    *v -= factor * l;
-                }
-            }
-        }
-    }
-    Some(m.into_iter().map(|line| line[n..].to_vec()).collect())
+fn quadratic(row: &[f64], matrix: &DMatrix<f64>) -> f64 {
+    matrix.row_iter().zip(row).map(|(line, r)| r * line.iter().zip(row).map(|(m, v)| m * v).sum::<f64>()).sum()
 }
 
 #[cfg(test)]

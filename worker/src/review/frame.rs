@@ -69,6 +69,8 @@ pub(super) struct Frame {
     pub(super) visible_share: f32,
     /// Candidate pixels per frame pixel, place and turn.
     pub(super) placement: Similarity,
+    /// Width and height of the candidate.
+    pub(super) candidate_size: (u32, u32),
     /// Corner of the frame in reference pixels, and frame pixels per reference pixel.
     corner: (f32, f32),
     reduced: f32,
@@ -137,6 +139,7 @@ impl Frame {
             visible,
             visible_share: shown as f32 / area as f32,
             placement,
+            candidate_size: candidate.dimensions(),
             corner: (crop.x as f32, crop.y as f32),
             reduced: scale,
         })
@@ -145,6 +148,16 @@ impl Frame {
     /// A place of the reference in frame pixels.
     pub(super) fn place_of(&self, (x, y): (f32, f32)) -> (f32, f32) {
         ((x - self.corner.0) * self.reduced, (y - self.corner.1) * self.reduced)
+    }
+
+    /// A rectangle of the frame in pixels of the reference, clipped to it; `None` when nothing is
+    /// left.
+    pub(super) fn reference_rect(&self, rect: Rect, (width, height): (u32, u32)) -> Option<Rect> {
+        let back = |v: u32, corner: f32| (v as f32 / self.reduced + corner).max(0.0) as u32;
+        let (x, y) = (back(rect.x, self.corner.0), back(rect.y, self.corner.1));
+        let right = back(rect.x + rect.w, self.corner.0).min(width);
+        let bottom = back(rect.y + rect.h, self.corner.1).min(height);
+        (x < right && y < bottom).then(|| Rect { x, y, w: right - x, h: bottom - y })
     }
 
     /// A rectangle of the frame in pixels of the candidate (its upright bounding box there).

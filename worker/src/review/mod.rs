@@ -212,7 +212,7 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
         features.channel.clone(),
         scale::measure(&registration, rgb, candidate),
         claim,
-        quality::measure(&frame, candidate, rules),
+        quality::measure(&frame, &pair(request, candidate, &registration), rules),
     ];
     let glow = Glow {
         width: frame.width,
@@ -242,9 +242,7 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
         claim::Scene { reference: rgb, reference_mask: mask, candidate, similarity: registration.similarity };
     let mut claim = claim::measure(&scene, &frame, &features, rules);
     claim.metrics.retain(|metric| metric.name != "claim_on_product");
-    let mut quality = quality::measure(&frame, candidate, rules);
-    // Softness and blocks of the product are the reference's own, and were inspected there.
-    quality.metrics.retain(|metric| metric.name == "quality_halo");
+    let quality = quality::measure_placing(&frame, &pair(request, candidate, &registration), rules);
     channels.extend([scale::measure(&registration, rgb, candidate), claim, quality]);
     let glow = Glow {
         width: frame.width,
@@ -253,6 +251,19 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
         placement: frame.placement,
     };
     Some(Measured { channels, extent: Extent::Whole, registration: Some(registration), glow: Some(glow) })
+}
+
+fn pair<'a>(
+    request: &ReviewRequest<'a>,
+    candidate: &'a RgbImage,
+    registration: &Registration,
+) -> quality::Pair<'a> {
+    quality::Pair {
+        photo: &request.reference.rgb,
+        foreground: &request.cutout.foreground,
+        candidate,
+        similarity: registration.similarity,
+    }
 }
 
 fn cut_by_frame(frame: &Frame) -> Violation {

@@ -37,6 +37,25 @@ pub struct Thresholds {
     pub axes: BTreeMap<Axis, f64>,
 }
 
+/// Faults of quality that harmless changes leave at or near nothing, each with the value that is
+/// just seen at full size: a quantile of zeros would make a fault of what nobody sees.
+const JUST_SEEN: [(&str, f64); 9] = [
+    ("quality_noise", 2.2),
+    ("quality_banding", 2.2),
+    ("quality_jagged", 0.19),
+    ("quality_fringe", 10.0),
+    ("quality_ringing", 3.0),
+    ("quality_pixels", 0.1),
+    ("quality_shadows", 0.5),
+    ("quality_highlights", 0.5),
+    ("quality_repeated", 3.0),
+];
+
+/// The least scale that a fit may give a metric, over 0.
+pub fn least_scale(metric: &str) -> f64 {
+    JUST_SEEN.iter().find(|(name, _)| *name == metric).map_or(1e-4, |(_, seen)| *seen)
+}
+
 static SHIPPED: &str = include_str!("thresholds.json");
 
 /// The shipped calibration.

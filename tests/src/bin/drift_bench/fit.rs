@@ -160,7 +160,8 @@ fn fit(measured: &[&Measured]) -> Thresholds {
     products.dedup();
     thresholds.products = products.len() as u32;
     for (name, mut list) in values {
-        thresholds.scales.insert(name, rounded(conformal(&mut list, TAIL_METRIC)).max(1e-4));
+        let scale = rounded(conformal(&mut list, TAIL_METRIC)).max(thresholds::least_scale(&name));
+        thresholds.scales.insert(name, scale);
     }
     for axis in Axis::ALL {
         let mut scores: Vec<f64> = harmless
