@@ -32,6 +32,8 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use image::{GrayImage, RgbImage};
 use packshot_imaging::cutout::CutoutOptions;
 use packshot_imaging::photo::{Cutout, Photo};
@@ -205,6 +207,7 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
     let scene =
         claim::Scene { reference: rgb, reference_mask: mask, candidate, similarity: registration.similarity };
     let claim = claim::measure(&scene, &frame, &features, rules);
+    let photo = shown(request);
     let channels = vec![
         shape,
         colour,
@@ -212,7 +215,7 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
         features.channel.clone(),
         scale::measure(&registration, rgb, candidate),
         claim,
-        quality::measure(&frame, &pair(request, candidate, &registration), rules),
+        quality::measure(&frame, &pair(request, &photo, candidate, &registration), rules),
     ];
     let glow = Glow {
         width: frame.width,
@@ -242,7 +245,8 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
         claim::Scene { reference: rgb, reference_mask: mask, candidate, similarity: registration.similarity };
     let mut claim = claim::measure(&scene, &frame, &features, rules);
     claim.metrics.retain(|metric| metric.name != "claim_on_product");
-    let quality = quality::measure_placing(&frame, &pair(request, candidate, &registration), rules);
+    let photo = shown(request);
+    let quality = quality::measure_placing(&frame, &pair(request, &photo, candidate, &registration), rules);
     channels.extend([scale::measure(&registration, rgb, candidate), claim, quality]);
     let glow = Glow {
         width: frame.width,
@@ -253,13 +257,23 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
     Some(Measured { channels, extent: Extent::Whole, registration: Some(registration), glow: Some(glow) })
 }
 
+/// The reference as it is seen: the colour of transparent pixels means nothing.
+fn shown<'a>(request: &ReviewRequest<'a>) -> Cow<'a, RgbImage> {
+    let Photo { rgb, alpha, .. } = request.reference;
+    match alpha {
+        Some(alpha) => Cow::Owned(laid_on(backdrop(request.role), rgb, alpha)),
+        None => Cow::Borrowed(rgb),
+    }
+}
+
 fn pair<'a>(
     request: &ReviewRequest<'a>,
+    photo: &'a RgbImage,
     candidate: &'a RgbImage,
     registration: &Registration,
 ) -> quality::Pair<'a> {
     quality::Pair {
-        photo: &request.reference.rgb,
+        photo,
         foreground: &request.cutout.foreground,
         candidate,
         similarity: registration.similarity,

@@ -45,7 +45,7 @@ const JUST_SEEN: [(&str, f64); 9] = [
     ("quality_jagged", 0.19),
     ("quality_fringe", 10.0),
     ("quality_ringing", 3.0),
-    ("quality_pixels", 0.1),
+    ("quality_pixels", 0.2),
     ("quality_shadows", 0.5),
     ("quality_highlights", 0.5),
     ("quality_repeated", 3.0),

@@ -24,7 +24,7 @@ const STILL_MIN: f32 = 0.4;
 const COUNT_MIN: usize = 12;
 
 /// Measures the steps as the deviation of the edge from a smooth line, in candidate pixels
-/// beyond the reference's; `None` where too little of the outline is sharp and slanted. The
+/// beyond the reference's; `None` where too little of the outline is sharp and slanted in both. The
 /// reference is read on the candidate's grid of pixels, so that the ridges of a bezel, too small
 /// for the candidate to draw them smoothly, are as rough there.
 pub(super) fn measure(profiles: &[Profile], pair: &Pair) -> Option<Metric> {
@@ -37,29 +37,19 @@ pub(super) fn measure(profiles: &[Profile], pair: &Pair) -> Option<Metric> {
         let (x, y) = into_reference.apply(x as f32 + 0.5, y as f32 + 0.5);
         colour_at(pair.photo, x, y).map(light)
     };
-    let pairs: Vec<(f32, Option<f32>)> = profiles
+    let mut excess: Vec<f32> = profiles
         .iter()
         .filter_map(|profile| {
+            let own = profile.reference.as_ref()?;
+            let at = pair.similarity.apply(own.at.0, own.at.1);
+            let own = roughness(reference, at, profile.normal, &own.colours)?;
             let here = roughness(candidate, profile.at, profile.normal, &profile.candidate)?;
-            let own = profile.reference.as_ref().and_then(|own| {
-                let at = pair.similarity.apply(own.at.0, own.at.1);
-                roughness(reference, at, profile.normal, &own.colours)
-            });
-            Some((here, own))
+            Some((here * here - own * own).max(0.0).sqrt())
         })
         .collect();
-    if pairs.len() < COUNT_MIN {
+    if excess.len() < COUNT_MIN {
         return None;
     }
-    let mut owns: Vec<f32> = pairs.iter().filter_map(|(_, own)| *own).collect();
-    let usual = if owns.is_empty() { 0.1 } else { quantile(&mut owns, 0.5) };
-    let mut excess: Vec<f32> = pairs
-        .iter()
-        .map(|(here, own)| {
-            let own = own.unwrap_or(usual);
-            (here * here - own * own).max(0.0).sqrt()
-        })
-        .collect();
     let value = quantile(&mut excess, 0.5);
     Some(Metric {
         name: "quality_jagged",

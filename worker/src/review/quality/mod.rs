@@ -29,7 +29,7 @@ use super::rules::Rules;
 /// The two pictures at their own sizes.
 #[derive(Clone, Copy)]
 pub(super) struct Pair<'a> {
-    /// The reference.
+    /// The reference, laid on a plain background where it is transparent.
     pub(super) photo: &'a RgbImage,
     /// The reference's product without its background's light.
     pub(super) foreground: &'a RgbImage,
@@ -44,19 +44,19 @@ pub(super) fn measure(frame: &Frame, pair: &Pair, rules: Rules) -> Channel {
     let mut channel = measure_placing(frame, pair, rules);
     channel.metrics.extend([soft::measure(frame), blocks::measure(pair.candidate)]);
     channel.metrics.extend(noise::measure(frame, pair));
+    channel.metrics.extend(pixels::measure(frame, pair));
     channel.metrics.extend(clipped::measure(frame));
     channel
 }
 
 /// Measures what can go wrong when the reference's own pixels are placed, and with what is made
-/// around them. How sharp, noisy or clipped those pixels are was inspected with the reference.
+/// around them. How sharp, noisy, blocky or clipped those pixels are was inspected with the reference.
 pub(super) fn measure_placing(frame: &Frame, pair: &Pair, rules: Rules) -> Channel {
     let profiles = profile::along_outline(frame, pair);
     let mut metrics = vec![halo::measure(frame), banding::measure(pair.candidate, pair.photo)];
     metrics.extend(jagged::measure(&profiles, pair));
     metrics.extend(fringe::measure(&profiles));
     metrics.extend(ringing::measure(&profiles));
-    metrics.extend(pixels::measure(frame, pair));
     metrics.push(repeated::measure(pair));
     let violations = if rules.white_background {
         off_white::measure(pair.candidate).into_iter().collect()
