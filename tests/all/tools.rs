@@ -59,6 +59,7 @@ fn every_edit_operation_explains_its_settings() {
         "crop",
         "compose",
         "style",
+        "harmonise",
     ] {
         let out = shop.packshot(&["edit", &image, "--op", op, "--set", "help", "--out", "x.png"]);
         assert_eq!(out.status.code(), Some(0), "{op}: {}", stderr(&out));

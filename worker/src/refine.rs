@@ -120,7 +120,7 @@ fn measure(truth: Truth<'_>, role: Role, frame: &Frame) -> Reviewed {
 /// from editing, and the review as it stands decides.
 fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame> {
     let mask = region.map(|region| region_mask(frame.image.dimensions(), region));
-    let product = as_cutout(frame);
+    let product = placed(&frame.image, &frame.product_mask);
     let request = EditRequest {
         op,
         image: &frame.image,
@@ -129,6 +129,7 @@ fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame
         product: Some(&product),
         segmenter: None,
         picture: None,
+        picture_product: None,
         settings: &BTreeMap::new(),
     };
     match apply(&request) {
@@ -143,11 +144,11 @@ fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame
     }
 }
 
-/// The frame's product as an edit wants it: what the maker placed, where it placed it.
-fn as_cutout(frame: &Frame) -> Cutout {
+/// A product as an edit wants it: what the maker placed, where it placed it.
+pub(crate) fn placed(image: &RgbImage, product_mask: &GrayImage) -> Cutout {
     Cutout {
-        foreground: frame.image.clone(),
-        alpha: frame.product_mask.clone(),
+        foreground: image.clone(),
+        alpha: product_mask.clone(),
         shadow: None,
         quality: CutoutQuality {
             source: CutoutSource::SuppliedAlpha,

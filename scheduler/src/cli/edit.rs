@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::anyhow;
 use packshot_imaging::cutout::Segmenter;
+use packshot_imaging::photo::Photo;
 use packshot_pipeline::finding::EditOp;
 use packshot_worker::edit::{self, EditError, EditRequest, Kind};
 
@@ -38,7 +39,8 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
         mask: mask.as_ref(),
         product: None,
         segmenter: model.as_deref().map(|model| model as &dyn Segmenter),
-        picture: picture.as_ref(),
+        picture: picture.as_ref().map(|picture| &picture.rgb),
+        picture_product: picture.as_ref().and_then(|picture| picture.alpha.as_ref()),
         settings: &settings,
     })
     .map_err(|error| {
@@ -69,10 +71,10 @@ fn parse(settings: &[String]) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 /// The picture that a setting of the operation names as a file, if one does.
-fn picture(op: EditOp, settings: &BTreeMap<String, String>) -> Result<Option<image::RgbImage>, Failure> {
+fn picture(op: EditOp, settings: &BTreeMap<String, String>) -> Result<Option<Photo>, Failure> {
     let named = edit::settings(op).iter().find(|setting| setting.kind == Kind::Picture);
     match named.and_then(|setting| settings.get(setting.name)) {
-        Some(path) => images::read(path.as_ref()).map(|photo| Some(photo.rgb)),
+        Some(path) => images::read(path.as_ref()).map(Some),
         None => Ok(None),
     }
 }

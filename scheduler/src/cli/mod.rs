@@ -177,7 +177,7 @@ pub struct EditArgs {
     /// The image to edit
     pub image: PathBuf,
     /// Operation: cutout, background, replace-background, erase, retouch, upscale, restore,
-    /// outpaint, crop, compose, style
+    /// outpaint, crop, compose, style, harmonise
     #[arg(long, value_name = "OP")]
     pub op: String,
     /// Where to edit: white = edit, black = keep

@@ -120,7 +120,7 @@ impl SkuOutcome {
         }
     }
 
-    /// Every finding of the results, with its role.
+    /// Every finding of the results and of the set, with its role.
     pub(super) fn findings(&self) -> Vec<(Role, Finding)> {
         let mut findings: Vec<(Role, Finding)> = self
             .results
@@ -130,6 +130,8 @@ impl SkuOutcome {
                 review.chain(&result.findings).map(|finding| (*role, finding.clone()))
             })
             .collect();
+        let of_set = self.set.iter().flat_map(|set| &set.findings);
+        findings.extend(of_set.filter_map(|remark| Some((remark.role?, remark.finding.clone()))));
         findings.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.severity));
         findings
     }

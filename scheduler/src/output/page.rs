@@ -1,5 +1,6 @@
 //! One SKU as the report shows it: pictures small, paths relative to the output folder.
 
+use packshot_pipeline::finding::{Finding, Severity};
 use packshot_pipeline::manifest::Settings;
 use packshot_pipeline::result::{Artefact, Blob};
 use packshot_pipeline::role::Role;
@@ -38,11 +39,27 @@ pub(super) async fn report_sku(
         line: product.line,
         status,
         reason,
-        warnings: outcome.entry.warnings.iter().cloned().chain(inspection.iter().flat_map(said_by)).collect(),
+        warnings: outcome
+            .entry
+            .warnings
+            .iter()
+            .cloned()
+            .chain(inspection.iter().flat_map(said_by))
+            .chain(outliers(outcome))
+            .collect(),
         facts: facts(inspection.as_ref()),
         references: references(objects, inspection.as_ref()).await?,
         roles,
         exports: exports(outcome),
+    })
+}
+
+/// Images that stand out of the set, by name.
+fn outliers(outcome: &SkuOutcome) -> impl Iterator<Item = String> {
+    let remarks = outcome.set.iter().flat_map(|set| &set.findings);
+    remarks.filter(|remark| remark.finding.severity > Severity::Note).map(|remark| {
+        let image = remark.role.map_or("an", Role::word);
+        format!("{image} image stands out of the set: {}", remark.finding.evidence)
     })
 }
 
@@ -106,7 +123,11 @@ async fn report_role(objects: &dyn Objects, outcome: &SkuOutcome, role: Role) ->
         cached: outcome.state.jobs.get(&role).is_some_and(|job| job.cached),
         verdict: review.map(|review| review.verdict.word().to_owned()).unwrap_or_default(),
         frames,
-        findings: review.map(|review| review.findings.clone()).unwrap_or_default(),
+        findings: review
+            .iter()
+            .flat_map(|review| review.findings.clone())
+            .chain(of_set(outcome, role))
+            .collect(),
         axes: review.map(|review| review.axes.clone()).unwrap_or_default(),
         maker: result.map(|result| result.maker.clone()).unwrap_or_default(),
         source_type: result.map(|result| result.source_type.clone()).unwrap_or_default(),
@@ -114,6 +135,12 @@ async fn report_role(objects: &dyn Objects, outcome: &SkuOutcome, role: Role) ->
         attempts: result.map(|result| result.attempts).unwrap_or_default(),
         notes: result.map(|result| result.notes.clone()).unwrap_or_default(),
     })
+}
+
+/// What the set says of the image of `role`: where it stands out, and what was edited for it.
+fn of_set(outcome: &SkuOutcome, role: Role) -> impl Iterator<Item = Finding> {
+    let remarks = outcome.set.iter().flat_map(|set| &set.findings);
+    remarks.filter(move |remark| remark.role == Some(role)).map(|remark| remark.finding.clone())
 }
 
 async fn frame(objects: &dyn Objects, artefact: &Artefact) -> Result<ReportFrame, Failure> {

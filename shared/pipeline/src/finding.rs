@@ -111,11 +111,13 @@ pub enum EditOp {
     Compose,
     /// A category's or a reference's look for the surroundings.
     Style,
+    /// The light on the product as in another picture of it; never another colour.
+    Harmonise,
 }
 
 impl EditOp {
     /// Every operation, in the order of the help text.
-    pub const ALL: [EditOp; 11] = [
+    pub const ALL: [EditOp; 12] = [
         EditOp::Cutout,
         EditOp::Background,
         EditOp::ReplaceBackground,
@@ -127,6 +129,7 @@ impl EditOp {
         EditOp::Crop,
         EditOp::Compose,
         EditOp::Style,
+        EditOp::Harmonise,
     ];
 
     /// The word used on the command line and in reports.
@@ -143,6 +146,7 @@ impl EditOp {
             EditOp::Crop => "crop",
             EditOp::Compose => "compose",
             EditOp::Style => "style",
+            EditOp::Harmonise => "harmonise",
         }
     }
 

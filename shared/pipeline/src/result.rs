@@ -209,6 +209,18 @@ pub struct SetGap {
     pub why: String,
 }
 
+/// What the comparison of a set's images found, with the image that it names.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SetRemark {
+    /// The image that stands out, or stood out until it was edited; `None` in sets assembled
+    /// before it was kept.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// What was found, and what was done about it; a note when nothing is left of it.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
 /// A finished set: `sets/<slug>/<revision>/set.json`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SetResult {
@@ -229,8 +241,8 @@ pub struct SetResult {
     pub files: Vec<SetFile>,
     /// What is missing; empty = complete.
     pub gaps: Vec<SetGap>,
-    /// Findings of the comparison between images.
-    pub findings: Vec<Finding>,
+    /// What the comparison between images found.
+    pub findings: Vec<SetRemark>,
     /// What a reader of the report should know, one sentence each.
     pub notes: Vec<String>,
     /// Why roles have no image in it. What the world prevented leaves no result, so this is

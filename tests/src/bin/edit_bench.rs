@@ -146,6 +146,7 @@ fn changed_outside(image: &RgbImage, holes: &GrayImage) -> Result<u64> {
         product: None,
         segmenter: None,
         picture: None,
+        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request)?;
@@ -174,6 +175,7 @@ fn enlarging(samples: &[Sample], out: Option<&Path>) -> Result<()> {
                     product: None,
                     segmenter: None,
                     picture: None,
+                    picture_product: None,
                     settings: &settings,
                 };
                 apply(&request)?.image

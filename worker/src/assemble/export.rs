@@ -42,6 +42,13 @@ pub struct Member {
     pub accepted: bool,
 }
 
+impl Member {
+    /// Its role, and its frame in brackets where it has one.
+    pub fn words(&self) -> String {
+        if self.frame.is_empty() { self.role.to_string() } else { format!("{} ({})", self.role, self.frame) }
+    }
+}
+
 /// One checked file.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ExportFile {

@@ -7,6 +7,7 @@
 //! model: `trainedAlgorithmicMedia`). Nothing here ever makes that statement weaker.
 
 use packshot_imaging::metadata::{DigitalSourceType, Xmp};
+use packshot_pipeline::finding::EditOp;
 use packshot_pipeline::role::Role;
 
 use super::channel::Provenance;
@@ -18,6 +19,18 @@ pub fn declared(made: DigitalSourceType, rule: Option<&Provenance>) -> DigitalSo
         Some(term) if made.is_generated() => term,
         Some(_) | None => made,
     }
+}
+
+/// The term of an image after `op` was used on it. A frame alone changes no pixel; what a
+/// camera took and an algorithm corrected is enhanced; every other term already says more.
+pub fn edited(made: DigitalSourceType, op: EditOp) -> DigitalSourceType {
+    let taken = matches!(
+        made,
+        DigitalSourceType::DigitalCapture
+            | DigitalSourceType::ComputationalCapture
+            | DigitalSourceType::HumanEdits
+    );
+    if taken && op != EditOp::Crop { DigitalSourceType::AlgorithmicallyEnhanced } else { made }
 }
 
 /// Whether every pixel comes from a camera: nothing rendered, nothing generated.
@@ -65,6 +78,20 @@ mod tests {
             assert_eq!(declared(made, Some(&google)), expected);
             assert_eq!(declared(made, Some(&other)), made);
             assert_eq!(declared(made, None), made);
+        }
+    }
+
+    #[test]
+    fn an_edit_never_makes_the_statement_weaker() {
+        use DigitalSourceType as T;
+        assert_eq!(edited(T::DigitalCapture, EditOp::Harmonise), T::AlgorithmicallyEnhanced);
+        assert_eq!(edited(T::DigitalCapture, EditOp::Crop), T::DigitalCapture);
+        for made in DigitalSourceType::ALL {
+            for op in EditOp::ALL {
+                let after = edited(made, op);
+                assert_eq!(after.is_generated(), made.is_generated(), "{made:?}");
+                assert_eq!(is_photograph(after), is_photograph(made), "{made:?}");
+            }
         }
     }
 

@@ -9,10 +9,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
-use super::consistency::{SetFinding, consistency};
+use super::consistency::SetFinding;
 use super::export::{
     Encoded, Export, ExportFile, ExportRequest, Member, MissingSlot, Refused, Unused, export,
 };
+use super::mend::SetEdit;
 use super::verify::Check;
 
 /// Version of [`SetDocument`]'s form.
@@ -48,6 +49,9 @@ pub struct SetDocument {
     pub channels: Vec<ChannelEntry>,
     /// Where the images disagree with each other.
     pub consistency: Vec<SetFinding>,
+    /// What was tried on images that stood out, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<SetEdit>,
 }
 
 /// An image of the set at master size.
@@ -122,13 +126,18 @@ pub struct FileEntry {
     pub notes: Vec<String>,
 }
 
-/// Exports a set for `channels`, compares its images and writes it all down. Members are
-/// taken in role order whatever order they come in.
-pub fn assemble(channels: &[&Channel], request: &ExportRequest<'_>) -> AssembledSet {
+/// Exports a set for `channels` and writes it all down, with what the comparison of its images
+/// found and what was edited for it. Members are taken in role order whatever order they come
+/// in.
+pub fn assemble(
+    channels: &[&Channel],
+    request: &ExportRequest<'_>,
+    findings: Vec<SetFinding>,
+    edits: Vec<SetEdit>,
+) -> AssembledSet {
     let mut members: Vec<&Member> = request.members.to_vec();
     members.sort_by(|a, b| (a.role, &a.frame).cmp(&(b.role, &b.frame)));
     let request = ExportRequest { members: &members, ..*request };
-    let findings = consistency(request.members);
     let mut encoded = Encoded::default();
     let mut entries = Vec::new();
     let mut files = Vec::new();
@@ -147,6 +156,7 @@ pub fn assemble(channels: &[&Channel], request: &ExportRequest<'_>) -> Assembled
         members: request.members.par_iter().map(|member| member_entry(member)).collect(),
         channels: entries,
         consistency: findings,
+        edits,
     };
     let digest = Digest::of(&document.to_json()).to_hex();
     digest[..16].clone_into(&mut document.revision);
@@ -258,7 +268,8 @@ mod tests {
         let members: Vec<&Member> = members.iter().collect();
         let request =
             ExportRequest { product: &product, members: &members, absent: &absent, claims: &claims };
-        assemble(channels, &request)
+        let findings = super::super::consistency(request.members);
+        assemble(channels, &request, findings, Vec::new())
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod crop;
 mod cutout;
 mod erase;
 mod feather;
+mod harmonise;
 mod inpaint;
 mod outpaint;
 mod replace_background;
@@ -63,8 +64,12 @@ pub struct EditRequest<'a> {
     pub product: Option<&'a Cutout>,
     /// Who else is asked where the product is when it has to be cut out.
     pub segmenter: Option<&'a dyn Segmenter>,
-    /// The decoded picture of a [`Kind::Picture`] setting: a background, a scene, a style.
+    /// The decoded picture of a [`Kind::Picture`] setting: a background, a scene, a style, a
+    /// light.
     pub picture: Option<&'a RgbImage>,
+    /// Coverage of the product in `picture`, of its size; operations that need it and do not get
+    /// it cut the product out themselves.
+    pub picture_product: Option<&'a GrayImage>,
     /// Settings as text; see [`settings()`] for what each operation takes.
     pub settings: &'a BTreeMap<String, String>,
 }
@@ -193,6 +198,7 @@ fn run(request: &EditRequest, settings: &Settings) -> Result<Outcome, EditError>
         EditOp::Crop => crop::run(request, settings),
         EditOp::Compose => compose::run(request, settings),
         EditOp::Style => style::run(request, settings),
+        EditOp::Harmonise => harmonise::run(request, settings),
     }
 }
 
@@ -204,7 +210,8 @@ pub fn cuts_out(op: EditOp) -> bool {
         | EditOp::ReplaceBackground
         | EditOp::Crop
         | EditOp::Compose
-        | EditOp::Style => true,
+        | EditOp::Style
+        | EditOp::Harmonise => true,
         EditOp::Erase | EditOp::Retouch | EditOp::Upscale | EditOp::Restore | EditOp::Outpaint => false,
     }
 }
@@ -231,9 +238,13 @@ fn check_sizes(request: &EditRequest) -> Result<(), EditError> {
             return Err(EditError::Size { what, got_w, got_h, w, h });
         }
     }
-    match request.picture.map(RgbImage::dimensions) {
-        Some((0, _) | (_, 0)) => Err(EditError::Empty),
-        Some(_) | None => Ok(()),
+    match (request.picture, request.picture_product) {
+        (Some(picture), _) if picture.width() == 0 || picture.height() == 0 => Err(EditError::Empty),
+        (Some(picture), Some(product)) if picture.dimensions() != product.dimensions() => {
+            let ((w, h), (got_w, got_h)) = (picture.dimensions(), product.dimensions());
+            Err(EditError::Size { what: "picture's coverage", got_w, got_h, w, h })
+        }
+        (Some(_) | None, _) => Ok(()),
     }
 }
 

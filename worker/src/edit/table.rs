@@ -21,6 +21,7 @@ pub fn settings(op: EditOp) -> &'static [Setting] {
         EditOp::Crop => CROP,
         EditOp::Compose => COMPOSE,
         EditOp::Style => STYLE,
+        EditOp::Harmonise => HARMONISE,
     }
 }
 
@@ -224,5 +225,20 @@ const STYLE: &[Setting] = &[
         kind: Kind::Picture,
         default: "",
         help: "a picture whose palette and light the surroundings take over",
+    },
+];
+
+const HARMONISE: &[Setting] = &[
+    Setting {
+        name: "picture",
+        kind: Kind::Picture,
+        default: "",
+        help: "another picture of the same product, whose light is taken over",
+    },
+    Setting {
+        name: "strength",
+        kind: STRENGTH,
+        default: "1",
+        help: "how much of the difference in light goes away",
     },
 ];

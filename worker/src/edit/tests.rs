@@ -75,6 +75,8 @@ const CASES: &[Case] = &[
     Case { op: EditOp::Compose, pairs: &[] },
     Case { op: EditOp::Compose, pairs: &[("height", "0.1"), ("shadow", "none")] },
     Case { op: EditOp::Style, pairs: &[] },
+    Case { op: EditOp::Harmonise, pairs: &[] },
+    Case { op: EditOp::Harmonise, pairs: &[("strength", "0")] },
     Case { op: EditOp::Crop, pairs: &[] },
     Case { op: EditOp::Crop, pairs: &[("ratio", "1:1"), ("margin", "0.02")] },
     Case { op: EditOp::Crop, pairs: &[("rect", "0,0,1,1")] },
@@ -105,6 +107,7 @@ fn no_operation_panics_or_reaches_outside_on_any_size_and_mask() {
                     product: Some(&cutout),
                     segmenter: None,
                     picture: Some(&image),
+                    picture_product: None,
                     settings: &settings,
                 };
                 match apply(&request) {
@@ -137,6 +140,7 @@ fn the_same_request_gives_the_same_bytes() {
             product: Some(&cutout),
             segmenter: None,
             picture: Some(&image),
+            picture_product: None,
             settings: &settings,
         };
         let (Ok(a), Ok(b)) = (apply(&request), apply(&request)) else { continue };
@@ -158,6 +162,7 @@ fn sizes_that_do_not_belong_together_are_refused() {
             product: None,
             segmenter: None,
             picture: None,
+            picture_product: None,
             settings: &settings,
         };
         let error = apply(&request).unwrap_err();
@@ -180,6 +185,7 @@ fn unknown_settings_are_refused_with_the_list() {
             product: None,
             segmenter: None,
             picture: None,
+            picture_product: None,
             settings: &settings,
         };
         let error = apply(&request).unwrap_err().to_string();
@@ -202,6 +208,7 @@ fn an_operation_that_reaches_outside_is_thrown_away() {
         product: None,
         segmenter: None,
         picture: None,
+        picture_product: None,
         settings: &settings,
     };
     let mut broken = image.clone();
@@ -236,6 +243,7 @@ fn a_speck_is_found_and_replaced_with_texture() {
         product: Some(&cutout),
         segmenter: None,
         picture: None,
+        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request).unwrap();
@@ -266,6 +274,7 @@ fn erasing_fills_from_the_background_and_leaves_the_product() {
         product: Some(&cutout),
         segmenter: None,
         picture: None,
+        picture_product: None,
         settings: &settings,
     };
     let edited = apply(&request).unwrap();
@@ -289,6 +298,7 @@ fn enlarging_gives_the_input_back_when_shrunk() {
             product: None,
             segmenter: None,
             picture: None,
+            picture_product: None,
             settings: &settings,
         };
         let edited = apply(&request).unwrap();

@@ -8,7 +8,9 @@ use packshot_imaging::metadata::DigitalSourceType;
 use packshot_pipeline::catalog::Product;
 use packshot_pipeline::ids::Digest;
 use packshot_pipeline::layout;
-use packshot_pipeline::result::{JobResult, JobStatus, RESULT_SCHEMA, SetFile, SetGap, SetMember, SetResult};
+use packshot_pipeline::result::{
+    JobResult, JobStatus, RESULT_SCHEMA, SetFile, SetGap, SetMember, SetRemark, SetResult,
+};
 use packshot_pipeline::role::Role;
 use packshot_pipeline::state::JobState;
 use packshot_runtime::clock::MonotonicClock;
@@ -20,7 +22,10 @@ use tracing::debug_span;
 
 use super::{Fault, Workshop, store};
 use crate::assemble::export::ExportFile;
-use crate::assemble::{AssembledSet, Channel, ExportRequest, Member, NameClaims, assemble};
+use crate::assemble::{
+    AssembledSet, Channel, Compared, ExportRequest, Member, NameClaims, SetDocument, assemble, mend,
+};
+use crate::refine::Truth;
 
 /// Name, in the set's folder, of the document that users find as `set.json`: every check of
 /// every file. (`set.json` itself is the commit marker of the set.)
@@ -51,6 +56,7 @@ impl Workshop {
                 pictures.push(self.member(objects, *role, result, artefact).await?);
             }
         }
+        let compared = self.compared(job, pictures).await?;
         let product = job.entry.product.clone();
         let channels: Vec<&'static Channel> =
             job.batch.settings.channels.iter().filter_map(|name| Channel::by_name(name)).collect();
@@ -61,11 +67,11 @@ impl Workshop {
                 let _step = debug_span!(names::ASSEMBLE).entered();
                 let request = ExportRequest {
                     product: &product,
-                    members: &pictures.iter().collect::<Vec<_>>(),
+                    members: &compared.members.iter().collect::<Vec<_>>(),
                     absent: &absent,
                     claims: &claims(&product, &channels),
                 };
-                assemble(&channels, &request)
+                assemble(&channels, &request, compared.findings, compared.edits)
             })
             .await?;
         let set = SetResult { absent: why_absent, ..result_of(job, members, &assembled) };
@@ -75,6 +81,41 @@ impl Workshop {
             objects.put(&format!("{folder}{}", file.path), file.bytes).await?;
         }
         Ok(Outcome::Set(Box::new(set)))
+    }
+
+    /// The images compared with each other, and those that stand out edited as far as an edit
+    /// can cure them. The references are read only where there is something to cure.
+    async fn compared(&self, job: &ClaimedJob, members: Vec<Member>) -> Result<Compared, Fault> {
+        let compared = self.on_processor(move || Compared::as_they_are(members)).await?;
+        if !compared.is_curable() {
+            return Ok(compared);
+        }
+        let objects = job.objects.as_ref();
+        let references = &job.entry.references;
+        let model = self.model_of(&job.batch.settings)?;
+        let inspection = self.inspect(objects, &job.entry.product, references, model).await?;
+        let (Some(chosen), Some(facts)) =
+            (inspection.chosen.and_then(|index| references.get(index)), inspection.facts)
+        else {
+            return Ok(compared);
+        };
+        let first = self.open(objects, chosen, model).await?.ok();
+        let second = match inspection.second_view.and_then(|index| references.get(index)) {
+            Some(second) => self.open(objects, second, model).await?.ok(),
+            None => None,
+        };
+        let mended = move || {
+            let _step = debug_span!(names::ASSEMBLE).entered();
+            mend(compared, |role| {
+                // An angle shows the second reference, so that is what it must be true to.
+                let shown =
+                    if role == Role::Angle { second.as_ref().or(first.as_ref()) } else { first.as_ref() };
+                let shown = shown?;
+                let cutout = shown.cutout.as_ref().ok()?;
+                Some(Truth { photo: &shown.photo, cutout, facts: &facts })
+            })
+        };
+        self.on_processor(mended).await
     }
 
     async fn member(
@@ -174,10 +215,24 @@ fn result_of(job: &ClaimedJob, members: Vec<SetMember>, assembled: &AssembledSet
         members,
         files: assembled.files.iter().map(set_file).collect(),
         gaps,
-        findings: document.consistency.iter().map(|found| found.finding.clone()).collect(),
+        findings: remarks(document),
         notes,
         absent: BTreeMap::new(),
     }
+}
+
+/// What stands out still, and what did until it was edited.
+fn remarks(document: &SetDocument) -> Vec<SetRemark> {
+    let left = document
+        .consistency
+        .iter()
+        .map(|found| SetRemark { role: Some(found.role), finding: found.finding.clone() });
+    let cured = document
+        .edits
+        .iter()
+        .filter(|edit| edit.used)
+        .map(|edit| SetRemark { role: Some(edit.role), finding: edit.remark() });
+    left.chain(cured).collect()
 }
 
 fn set_file(file: &ExportFile) -> SetFile {

@@ -14,6 +14,8 @@ const COMMON_PX: u32 = 320;
 const COLOURS: usize = 6;
 /// Coverage from which a pixel is inside; soft rims mix with the background.
 const INSIDE: u8 = 250;
+/// Rim of the product left out where fine detail is measured, in px at [`COMMON_PX`].
+const RIM_PX: u32 = 4;
 /// Fewer inside pixels than this say nothing.
 const PIXELS_MIN: usize = 64;
 
@@ -41,8 +43,13 @@ pub(super) struct Measured {
     /// from one end of the bounding box to the other.
     pub(super) light: [f64; 2],
     /// Standard deviation of lightness in three bands, finest first, in Lab L units at
-    /// [`COMMON_PX`].
+    /// [`COMMON_PX`]. Edges of parts and prints make most of it.
     pub(super) bands: [f64; 3],
+    /// Median amount of the two finer bands together, in the same units: the surface between
+    /// the edges.
+    pub(super) grain: f64,
+    /// Mean lightness, Lab L.
+    pub(super) lightness: f64,
 }
 
 /// Measures one image; `None` when its mask holds too little product.
@@ -62,6 +69,11 @@ pub(super) fn measure(image: &RgbImage, product_mask: &GrayImage) -> Option<Meas
         return None;
     }
     let lab = lab_image(&rgb);
+    // At the rim the ground shines in, the more the softer the image is.
+    let core = mask::erode(&mask::threshold(&coverage, INSIDE), RIM_PX);
+    let core: Vec<bool> = core.iter().map(|&v| v > 0).collect();
+    let deep = if core.iter().filter(|&&v| v).count() < PIXELS_MIN { &inside } else { &core };
+    let (bands, grain) = bands(&lab, deep);
     Some(Measured {
         palette: palette(&lab, &inside),
         aspect: f64::from(bounds.w) / f64::from(bounds.h),
@@ -69,7 +81,9 @@ pub(super) fn measure(image: &RgbImage, product_mask: &GrayImage) -> Option<Meas
         cut: is_cut(bounds, w, h),
         product_px: bounds.w.max(bounds.h),
         light: slope(&lab, &inside),
-        bands: bands(&lab, &inside),
+        bands,
+        grain,
+        lightness: mean(within(&lab, &inside)).map_or(0.0, |mean| f64::from(mean.l)),
     })
 }
 
@@ -80,8 +94,7 @@ fn is_cut(b: Rect, w: u32, h: u32) -> bool {
 /// K-means in Lab with centres started far apart (each new one at the pixel farthest from
 /// all before), which needs no chance and finds small accents.
 fn palette(lab: &LabImage, inside: &[bool]) -> Vec<Shade> {
-    let pixels: Vec<Lab> =
-        inside.iter().enumerate().filter(|(_, v)| **v).map(|(i, _)| lab.at(i)).step_by(3).collect();
+    let pixels: Vec<Lab> = within(lab, inside).step_by(3).collect();
     let Some(first) = mean(pixels.iter().copied()) else { return Vec::new() };
     let mut centres = vec![first];
     let mut reach: Vec<f32> = pixels.iter().map(|p| distance(*p, first)).collect();
@@ -123,6 +136,10 @@ fn palette(lab: &LabImage, inside: &[bool]) -> Vec<Shade> {
         .collect();
     palette.sort_by(|a, b| b.share.total_cmp(&a.share));
     palette
+}
+
+fn within(lab: &LabImage, inside: &[bool]) -> impl Iterator<Item = Lab> {
+    inside.iter().enumerate().filter(|(_, v)| **v).map(|(i, _)| lab.at(i))
 }
 
 fn mean(colours: impl Iterator<Item = Lab>) -> Option<Lab> {
@@ -185,19 +202,23 @@ fn slope(lab: &LabImage, inside: &[bool]) -> [f64; 2] {
 }
 
 /// Standard deviation inside the mask of lightness between Gaussians of sigma 0, 1, 3 and
-/// 9 px.
-fn bands(lab: &LabImage, inside: &[bool]) -> [f64; 3] {
+/// 9 px, and the median amount of what is finer than 3 px.
+fn bands(lab: &LabImage, inside: &[bool]) -> ([f64; 3], f64) {
     let plain = Plane { width: lab.width, height: lab.height, data: filled(lab, inside) };
     let smooth = [gaussian(&plain, 1.0), gaussian(&plain, 3.0), gaussian(&plain, 9.0)];
     let pairs = [(&plain, &smooth[0]), (&smooth[0], &smooth[1]), (&smooth[1], &smooth[2])];
-    pairs.map(|(fine, coarse)| {
+    let bands = pairs.map(|(fine, coarse)| {
         let (mut sum, mut n) = (0.0f64, 0.0f64);
         for (i, _) in inside.iter().enumerate().filter(|(_, v)| **v) {
             sum += f64::from(fine.data[i] - coarse.data[i]).powi(2);
             n += 1.0;
         }
         (sum / n.max(1.0)).sqrt()
-    })
+    });
+    let fine = plain.data.iter().zip(&smooth[1].data).zip(inside).filter(|(_, v)| **v);
+    let mut fine: Vec<f32> = fine.map(|((plain, smooth), _)| (plain - smooth).abs()).collect();
+    fine.sort_by(f32::total_cmp);
+    (bands, fine.get(fine.len() / 2).copied().map_or(0.0, f64::from))
 }
 
 /// Lightness with everything outside at the product's mean, so that the silhouette's edge

@@ -29,6 +29,10 @@ pub struct SetFinding {
     pub property: String,
     /// What was found.
     pub finding: Finding,
+    /// The image of the set that it was compared with, the middle one of the others: its role,
+    /// and its frame in brackets where it has one.
+    #[serde(default)]
+    pub beside: String,
     /// An operation that can cure it without making the image anew, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<EditOp>,
@@ -45,11 +49,13 @@ struct Property {
     distance: fn(&Seen<'_>, &Seen<'_>) -> f64,
     /// Says what is wrong with the first image against the second.
     says: fn(&Seen<'_>, &Seen<'_>) -> String,
-    edit: Option<EditOp>,
+    /// What can cure the first image without making it anew.
+    edit: fn(&Seen<'_>, &Seen<'_>) -> Option<EditOp>,
 }
 
 /// A member with its measurements.
 struct Seen<'a> {
+    at: usize,
     member: &'a Member,
     measured: Measured,
 }
@@ -67,7 +73,7 @@ const PROPERTIES: [Property; 7] = [
                 palette_distance(a, b)
             )
         },
-        edit: None,
+        edit: |_, _| Some(EditOp::Harmonise),
     },
     Property {
         word: "white-balance",
@@ -76,7 +82,7 @@ const PROPERTIES: [Property; 7] = [
         takes: |_, _| true,
         distance: cast,
         says: |a, b| format!("a colour cast of {:.1} Lab units against the set", cast(a, b)),
-        edit: None,
+        edit: |_, _| Some(EditOp::Harmonise),
     },
     Property {
         word: "light",
@@ -87,7 +93,7 @@ const PROPERTIES: [Property; 7] = [
         says: |a, b| {
             format!("lit differently: lightness runs {} where the set's runs {}", direction(a), direction(b))
         },
-        edit: None,
+        edit: |_, _| None,
     },
     Property {
         word: "proportion",
@@ -103,14 +109,14 @@ const PROPERTIES: [Property; 7] = [
                 if percent > 0.0 { "wider" } else { "taller" }
             )
         },
-        edit: None,
+        edit: |_, _| None,
     },
     Property {
         word: "framing",
         axis: Axis::Scale,
-        floor: 0.2,
+        floor: 0.25,
         takes: |role, m| packshot(role) && !m.cut,
-        distance: |a, b| (a.measured.fill - b.measured.fill).abs(),
+        distance: |a, b| (a.measured.fill / b.measured.fill).ln().abs(),
         says: |a, b| {
             format!(
                 "the product fills {:.0} % of the frame, in the set's other packshots {:.0} %",
@@ -118,7 +124,8 @@ const PROPERTIES: [Property; 7] = [
                 b.measured.fill * 100.0
             )
         },
-        edit: Some(EditOp::Crop),
+        // Where the product fills too much, there is nothing to cut away.
+        edit: |a, b| (a.measured.fill < b.measured.fill).then_some(EditOp::Crop),
     },
     Property {
         word: "sharpness",
@@ -135,7 +142,8 @@ const PROPERTIES: [Property; 7] = [
                 if softer { "weaker" } else { "stronger" }
             )
         },
-        edit: Some(EditOp::Restore),
+        // Only a softer image can be restored.
+        edit: |a, b| (a.measured.bands[0] < b.measured.bands[0]).then_some(EditOp::Restore),
     },
     Property {
         word: "material",
@@ -143,13 +151,21 @@ const PROPERTIES: [Property; 7] = [
         floor: 0.8,
         takes: |role, m| same_view(role) && !m.cut && m.product_px >= 160,
         distance: |a, b| {
-            octaves(a.measured.bands[1], b.measured.bands[1])
-                .max(octaves(a.measured.bands[2], b.measured.bands[2]))
+            let coarse = octaves(a.measured.bands[1], b.measured.bands[1])
+                .max(octaves(a.measured.bands[2], b.measured.bands[2]));
+            // Small products are not enlarged to the common size, so their grain is another's.
+            let small = a.measured.product_px.min(b.measured.product_px) < 320;
+            if small { coarse } else { coarse.max(octaves(a.measured.grain, b.measured.grain)) }
         },
         says: |_, _| "its surface shows another amount of texture than the set's".to_owned(),
-        edit: None,
+        edit: |_, _| None,
     },
 ];
+
+/// The axis of the property with this word; quality for words that name none.
+pub(super) fn axis_of(word: &str) -> Axis {
+    PROPERTIES.iter().find(|property| property.word == word).map_or(Axis::Quality, |property| property.axis)
+}
 
 /// Roles that show the whole product from the main reference.
 fn same_view(role: Role) -> bool {
@@ -164,64 +180,103 @@ fn packshot(role: Role) -> bool {
     matches!(role, Role::Main | Role::Angle)
 }
 
+/// How one image stands to the others in one property.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Standing {
+    /// Which member, as an index into what was given.
+    pub(super) member: usize,
+    /// The middle one of the others, likewise.
+    pub(super) medoid: usize,
+    /// The property's word.
+    pub(super) property: &'static str,
+    /// How far it is from the medoid, in the property's own unit.
+    pub(super) distance: f64,
+    /// How far it may be.
+    pub(super) limit: f64,
+}
+
+impl Standing {
+    /// Whether the image stands out.
+    pub(super) fn is_out(&self) -> bool {
+        self.distance > self.limit
+    }
+}
+
 /// Compares the accepted members with each other; findings in role order, each naming
 /// the outlier and the property. Fewer than two comparable members give none.
 pub fn consistency(members: &[&Member]) -> Vec<SetFinding> {
-    let mut seen: Vec<Seen<'_>> = members
-        .iter()
-        .copied()
-        .filter(|member| member.accepted)
-        .filter_map(|member| {
-            measure(&member.image, &member.product_mask).map(|measured| Seen { member, measured })
+    compare(members).into_iter().filter_map(|(_, finding)| finding).collect()
+}
+
+/// How every accepted member stands in every property in which it can be compared, in role
+/// order, with the finding of those that stand out.
+pub(super) fn compare(members: &[&Member]) -> Vec<(Standing, Option<SetFinding>)> {
+    let mut order: Vec<usize> = (0..members.len()).filter(|&i| members[i].accepted).collect();
+    order.sort_by(|&a, &b| name(members[a]).cmp(&name(members[b])));
+    let seen: Vec<Seen<'_>> = order
+        .into_iter()
+        .filter_map(|at| {
+            let member = members[at];
+            measure(&member.image, &member.product_mask).map(|measured| Seen { at, member, measured })
         })
         .collect();
-    seen.sort_by(|a, b| (a.member.role, &a.member.frame).cmp(&(b.member.role, &b.member.frame)));
-    let mut findings: Vec<(usize, SetFinding)> = Vec::new();
+    let mut found: Vec<(usize, (Standing, Option<SetFinding>))> = Vec::new();
     for property in &PROPERTIES {
         let group: Vec<usize> =
             (0..seen.len()).filter(|&i| (property.takes)(seen[i].member.role, &seen[i].measured)).collect();
-        for outlier in outliers(&group, property.floor, |a, b| (property.distance)(&seen[a], &seen[b])) {
-            let (bad, good) = (&seen[outlier.at], &seen[outlier.medoid]);
-            // Only a softer image can be restored.
-            let softer = property.word != "sharpness" || bad.measured.bands[0] < good.measured.bands[0];
-            let finding = Finding {
-                axis: property.axis,
-                severity: Severity::Warning,
-                region: None,
-                evidence: format!("{}: {}", property.word, (property.says)(bad, good)),
-                value: rounded(outlier.distance),
-                threshold: rounded(outlier.limit),
+        for place in places(&group, property.floor, |a, b| (property.distance)(&seen[a], &seen[b])) {
+            let (this, medoid) = (&seen[place.at], &seen[place.medoid]);
+            let standing = Standing {
+                member: this.at,
+                medoid: medoid.at,
+                property: property.word,
+                distance: place.distance,
+                limit: place.limit,
             };
-            findings.push((
-                outlier.at,
-                SetFinding {
-                    role: bad.member.role,
-                    frame: bad.member.frame.clone(),
-                    property: property.word.to_owned(),
-                    finding,
-                    edit: property.edit.filter(|_| softer),
-                },
-            ));
+            let finding = standing.is_out().then(|| said(property, &standing, this, medoid));
+            found.push((place.at, (standing, finding)));
         }
     }
-    findings.sort_by_key(|(at, _)| *at);
-    findings.into_iter().map(|(_, finding)| finding).collect()
+    found.sort_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, standing)| standing).collect()
+}
+
+fn name(member: &Member) -> (Role, &str) {
+    (member.role, &member.frame)
+}
+
+fn said(property: &Property, standing: &Standing, bad: &Seen<'_>, good: &Seen<'_>) -> SetFinding {
+    SetFinding {
+        role: bad.member.role,
+        frame: bad.member.frame.clone(),
+        property: property.word.to_owned(),
+        finding: Finding {
+            axis: property.axis,
+            severity: Severity::Warning,
+            region: None,
+            evidence: format!("{}: {}", property.word, (property.says)(bad, good)),
+            value: rounded(standing.distance),
+            threshold: rounded(standing.limit),
+        },
+        beside: good.member.words(),
+        edit: (property.edit)(bad, good),
+    }
 }
 
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-struct Outlier {
+struct Place {
     at: usize,
     medoid: usize,
     distance: f64,
     limit: f64,
 }
 
-/// Members of `group` that are far from the medoid of the others. Of two, the one that
-/// comes later is named: roles begin with the main image.
-fn outliers(group: &[usize], floor: f64, distance: impl Fn(usize, usize) -> f64) -> Vec<Outlier> {
+/// How far each member of `group` is from the medoid of the others, and how far it may be. Of
+/// two, only the one that comes later is looked at: roles begin with the main image.
+fn places(group: &[usize], floor: f64, distance: impl Fn(usize, usize) -> f64) -> Vec<Place> {
     let mut found = Vec::new();
     for &at in group {
         let others: Vec<usize> = group.iter().copied().filter(|&i| i != at).collect();
@@ -235,10 +290,7 @@ fn outliers(group: &[usize], floor: f64, distance: impl Fn(usize, usize) -> f64)
         let middle = median(&spread);
         let mad = median(&spread.iter().map(|d| (d - middle).abs()).collect::<Vec<_>>());
         let limit = floor.max(middle + 3.5 * 1.4826 * mad);
-        let here = distance(at, medoid);
-        if here > limit {
-            found.push(Outlier { at, medoid, distance: here, limit });
-        }
+        found.push(Place { at, medoid, distance: distance(at, medoid), limit });
     }
     found
 }
@@ -305,17 +357,25 @@ fn is_close(seen: &Seen<'_>) -> bool {
     seen.measured.cut || !same_view(seen.member.role)
 }
 
-/// Shift of chroma that all colours share.
+/// Shift of chroma that all colours share, as it would be on a middle grey.
 fn cast(a: &Seen<'_>, b: &Seen<'_>) -> f64 {
     let (pa, pb) = (&a.measured.palette, &b.measured.palette);
     let [_, ca, cb] = if is_close(b) && !is_close(a) { offset(pb, pa) } else { offset(pa, pb) };
-    f64::from(ca.hypot(cb))
+    f64::from(ca.hypot(cb)) * as_on_grey(a, b)
 }
 
 fn light_distance(a: &Seen<'_>, b: &Seen<'_>) -> f64 {
     let [ax, ay] = a.measured.light;
     let [bx, by] = b.measured.light;
-    (ax - bx).hypot(ay - by)
+    (ax - bx).hypot(ay - by) * as_on_grey(a, b)
+}
+
+/// How much larger a difference of two lights would be in Lab on a middle grey than it is on
+/// this product: the same light moves dark colours by less, in proportion to L + 16. Light
+/// products count as they are, and the darkest by no more than 2.2 times, where noise begins.
+fn as_on_grey(a: &Seen<'_>, b: &Seen<'_>) -> f64 {
+    let lightness = f64::midpoint(a.measured.lightness, b.measured.lightness);
+    (76.0 / (lightness + 16.0)).clamp(1.0, 2.2)
 }
 
 fn direction(seen: &Seen<'_>) -> String {
@@ -334,83 +394,4 @@ fn direction(seen: &Seen<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
-    use super::super::testing::{Look, member};
-    use super::*;
-
-    fn look(members: &[Member]) -> Vec<SetFinding> {
-        consistency(&members.iter().collect::<Vec<_>>())
-    }
-
-    fn found(members: &[Member]) -> Vec<(Role, String)> {
-        look(members).into_iter().map(|f| (f.role, f.property)).collect()
-    }
-
-    fn set() -> Vec<Member> {
-        [Role::Main, Role::Feature, Role::Lifestyle, Role::Ad]
-            .map(|role| member(role, 480, Look::default()))
-            .into()
-    }
-
-    #[test]
-    fn an_agreeing_set_has_no_findings() {
-        let mut members = set();
-        members.push(member(Role::Detail, 480, Look { zoom: 3.0, ..Look::default() }));
-        members.push(member(Role::Lifestyle, 700, Look { ground: [90, 120, 60], ..Look::default() }));
-        assert_eq!(found(&members), vec![]);
-    }
-
-    #[test]
-    fn one_image_that_stands_out_is_named_with_the_property() {
-        let table = [
-            (Look { colour: [60, 90, 200], ..Look::default() }, "colour"),
-            (Look { gain: [1.18, 1.0, 0.78], ..Look::default() }, "white-balance"),
-            (Look { slope: -120.0, ..Look::default() }, "light"),
-            (Look { stretch: 1.08, ..Look::default() }, "proportion"),
-            (Look { blur: 3.0, ..Look::default() }, "sharpness"),
-        ];
-        for (look, property) in table {
-            let mut members = set();
-            members[2] = member(Role::Lifestyle, 480, look);
-            let found = found(&members);
-            assert!(found.contains(&(Role::Lifestyle, property.to_owned())), "{property}: {found:?}");
-            assert!(found.iter().all(|(role, _)| *role == Role::Lifestyle), "{property}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn of_two_the_one_that_is_not_main_is_named_and_softness_can_be_cured() {
-        let members = [
-            member(Role::Main, 480, Look::default()),
-            member(Role::Lifestyle, 480, Look { blur: 3.0, ..Look::default() }),
-        ];
-        let findings = look(&members);
-        let soft = findings.iter().find(|f| f.property == "sharpness").unwrap();
-        assert_eq!((soft.role, soft.edit), (Role::Lifestyle, Some(EditOp::Restore)));
-        assert!(soft.finding.value > soft.finding.threshold);
-    }
-
-    #[test]
-    fn packshots_of_other_sizes_can_be_cropped_alike() {
-        let members = [
-            member(Role::Main, 480, Look::default()),
-            member(Role::Angle, 480, Look { zoom: 0.5, ..Look::default() }),
-        ];
-        let findings = look(&members);
-        let framing = findings.iter().find(|f| f.property == "framing").unwrap();
-        assert_eq!((framing.role, framing.edit), (Role::Angle, Some(EditOp::Crop)));
-    }
-
-    #[test]
-    fn what_is_not_accepted_or_holds_no_product_is_left_out() {
-        let mut members = set();
-        members[1] = member(Role::Feature, 480, Look { colour: [0, 0, 255], ..Look::default() });
-        members[1].accepted = false;
-        members[2].product_mask = image::GrayImage::new(480, 480);
-        members[3].image = image::RgbImage::new(1, 1);
-        assert_eq!(found(&members), vec![]);
-        assert_eq!(consistency(&[]), vec![]);
-    }
-}
+mod tests;
