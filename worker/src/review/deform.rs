@@ -213,7 +213,11 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn quadratic(row: &[f64], matrix: &DMatrix<f64>) -> f64 {
-    matrix.row_iter().zip(row).map(|(line, r)| r * line.iter().zip(row).map(|(m, v)| m * v).sum::<f64>()).sum()
+    matrix
+        .row_iter()
+        .zip(row)
+        .map(|(line, r)| r * line.iter().zip(row).map(|(m, v)| m * v).sum::<f64>())
+        .sum()
 }
 
 #[cfg(test)]

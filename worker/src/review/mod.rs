@@ -163,7 +163,7 @@ fn measure_candidate(request: &ReviewRequest) -> Measured {
     let laid;
     let candidate = match request.candidate_alpha {
         Some(alpha) if alpha.dimensions() == request.candidate.dimensions() => {
-            laid = laid_on(backdrop(request.role), request.candidate, alpha);
+            laid = laid_on([backdrop(request.role); 3], request.candidate, alpha);
             &laid
         }
         Some(_) | None => request.candidate,
@@ -207,7 +207,7 @@ fn measure_registered(request: &ReviewRequest, candidate: &RgbImage, registratio
     let scene =
         claim::Scene { reference: rgb, reference_mask: mask, candidate, similarity: registration.similarity };
     let claim = claim::measure(&scene, &frame, &features, rules);
-    let photo = shown(request);
+    let photo = shown(request, candidate);
     let channels = vec![
         shape,
         colour,
@@ -245,7 +245,7 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
         claim::Scene { reference: rgb, reference_mask: mask, candidate, similarity: registration.similarity };
     let mut claim = claim::measure(&scene, &frame, &features, rules);
     claim.metrics.retain(|metric| metric.name != "claim_on_product");
-    let photo = shown(request);
+    let photo = shown(request, candidate);
     let quality = quality::measure_placing(&frame, &pair(request, &photo, candidate, &registration), rules);
     channels.extend([scale::measure(&registration, rgb, candidate), claim, quality]);
     let glow = Glow {
@@ -257,13 +257,25 @@ fn measure_locked(request: &ReviewRequest, candidate: &RgbImage, hint: Similarit
     Some(Measured { channels, extent: Extent::Whole, registration: Some(registration), glow: Some(glow) })
 }
 
-/// The reference as it is seen: the colour of transparent pixels means nothing.
-fn shown<'a>(request: &ReviewRequest<'a>) -> Cow<'a, RgbImage> {
+/// The reference as it is seen: the colour of transparent pixels means nothing, so that it is laid
+/// on what the candidate stands before.
+fn shown<'a>(request: &ReviewRequest<'a>, candidate: &RgbImage) -> Cow<'a, RgbImage> {
     let Photo { rgb, alpha, .. } = request.reference;
     match alpha {
-        Some(alpha) => Cow::Owned(laid_on(backdrop(request.role), rgb, alpha)),
+        Some(alpha) => Cow::Owned(laid_on(in_corners(candidate), rgb, alpha)),
         None => Cow::Borrowed(rgb),
     }
+}
+
+/// The middle colour of a picture's corners.
+fn in_corners(rgb: &RgbImage) -> [u8; 3] {
+    let (right, bottom) = (rgb.width() - 1, rgb.height() - 1);
+    let corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)].map(|(x, y)| rgb.get_pixel(x, y).0);
+    std::array::from_fn(|c| {
+        let mut levels = corners.map(|corner| corner[c]);
+        levels.sort_unstable();
+        levels[1]
+    })
 }
 
 fn pair<'a>(
@@ -319,14 +331,16 @@ fn unmeasured(reference: &RgbImage, candidate: &RgbImage, why: String) -> Measur
 
 /// What a transparent candidate is looked at on: white where the role asks for it, else the
 /// light grey of a studio sweep, on which a white product is still seen.
-fn backdrop(role: Option<Role>) -> u32 {
+fn backdrop(role: Option<Role>) -> u8 {
     if rules::of(role).white_background { 255 } else { 246 }
 }
 
-fn laid_on(level: u32, rgb: &RgbImage, alpha: &GrayImage) -> RgbImage {
+fn laid_on(ground: [u8; 3], rgb: &RgbImage, alpha: &GrayImage) -> RgbImage {
     RgbImage::from_fn(rgb.width(), rgb.height(), |x, y| {
         let a = u32::from(alpha.get_pixel(x, y).0[0]);
         let p = rgb.get_pixel(x, y).0;
-        image::Rgb(p.map(|v| ((u32::from(v) * a + level * (255 - a) + 127) / 255) as u8))
+        image::Rgb(std::array::from_fn(|c| {
+            ((u32::from(p[c]) * a + u32::from(ground[c]) * (255 - a) + 127) / 255) as u8
+        }))
     })
 }

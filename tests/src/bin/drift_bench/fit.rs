@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use packshot_pipeline::finding::Axis;
 use packshot_worker::review::thresholds::{self, Thresholds};
 
@@ -112,6 +113,19 @@ pub(crate) fn shipped(measured: &[Measured], folds: &Folds, date: &str) -> Thres
     fitted.false_rejects = share(0);
     fitted.caught = share(1);
     fitted
+}
+
+/// The shipped calibration with the scales of `metrics` from `fitted`.
+pub(crate) fn anew(fitted: &Thresholds, metrics: &[String]) -> anyhow::Result<Thresholds> {
+    let mut kept = thresholds::shipped().clone();
+    for metric in metrics {
+        let scale = fitted.scales.get(metric);
+        let scale = scale.with_context(|| format!("no pair measures {metric}"))?;
+        kept.scales.insert(metric.clone(), *scale);
+    }
+    kept.version = fitted.version;
+    kept.date.clone_from(&fitted.date);
+    Ok(kept)
 }
 
 /// Whether any axis fails that the pair answers for.

@@ -4,14 +4,16 @@
 //!
 //! ```text
 //! cargo run --release -p packshot-tests --bin drift_bench -- BENCH [--metrics FILE] [--share S]
-//!     [--only TEXT] [--evidence FOLDER] [--given-masks] [--fit THRESHOLDS.json --date YYYY-MM-DD]
+//!     [--only TEXT] [--evidence FOLDER] [--given-masks]
+//!     [--fit THRESHOLDS.json --date YYYY-MM-DD [--anew METRIC,METRIC]]
 //! ```
 //!
 //! `BENCH` holds `labels.csv` and the pictures it names. Measurements are kept in `--metrics`
 //! (JSON lines) and reused by the next run, so that a fit costs no measuring. `--share` takes
 //! a part of the pairs, spread evenly; `--only` the pairs with a text in their name.
 //! `--evidence` writes the evidence picture of every pair measured. `--given-masks` uses the benchmark's product masks
-//! instead of our own cut-out of the reference.
+//! instead of our own cut-out of the reference. `--anew` fits the scales of the named metrics and
+//! leaves the rest of the calibration as it ships: for metrics added to it, on fewer pairs.
 
 mod fit;
 mod pairs;
@@ -31,6 +33,7 @@ struct Options {
     given_masks: bool,
     fit: Option<PathBuf>,
     date: String,
+    anew: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -57,7 +60,8 @@ fn run() -> anyhow::Result<()> {
     let folds = fit::cross_validated(&measured);
     print(&table::render(&measured, &folds));
     if let Some(path) = &options.fit {
-        let thresholds = fit::shipped(&measured, &folds, &options.date);
+        let fitted = fit::shipped(&measured, &folds, &options.date);
+        let thresholds = if options.anew.is_empty() { fitted } else { fit::anew(&fitted, &options.anew)? };
         let text = serde_json::to_string_pretty(&thresholds).context("writing the calibration")?;
         std::fs::write(path, text + "\n").with_context(|| format!("{} cannot be written", path.display()))?;
     }
@@ -74,6 +78,7 @@ fn options() -> anyhow::Result<Options> {
         given_masks: false,
         fit: None,
         date: String::new(),
+        anew: Vec::new(),
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -86,6 +91,7 @@ fn options() -> anyhow::Result<Options> {
             "--given-masks" => options.given_masks = true,
             "--fit" => options.fit = Some(value()?.into()),
             "--date" => options.date = value()?,
+            "--anew" => options.anew = value()?.split(',').map(str::to_owned).collect(),
             path => options.bench = path.into(),
         }
     }

@@ -20,8 +20,9 @@ const SLOPES: std::ops::Range<f32> = 0.06..1.2;
 const STILL: (f32, f32) = (0.1, 0.3);
 /// Least share of such rows in a staircase: the ridges of a bezel have slants instead.
 const STILL_MIN: f32 = 0.4;
-/// Fewest stretches of the outline by which anything can be said.
-const COUNT_MIN: usize = 12;
+/// Fewest stretches of the outline by which anything can be said: a tenth of all that are looked
+/// at, because a corner or a letter at the outline is no smooth line either.
+const COUNT_MIN: usize = 40;
 
 /// Measures the steps as the deviation of the edge from a smooth line, in candidate pixels
 /// beyond the reference's; `None` where too little of the outline is sharp and slanted in both. The
@@ -78,8 +79,7 @@ fn roughness(
     if !SLOPES.contains(&slope.abs()) {
         return None;
     }
-    let level =
-        |row: i32, column: i32| if upright { lightness(column, row) } else { lightness(row, column) };
+    let level = |row: i32, column: i32| if upright { lightness(column, row) } else { lightness(row, column) };
     let middle = 0.5 * (inside + outside);
     let rising = (outside - inside) * n.0 > 0.0;
     let crossing = |row: i32, expected: f32| {

@@ -52,7 +52,9 @@ impl Product {
     /// Every metric of the axis in units of its limit: 1 fails.
     fn against(&self, reference: &RgbImage, candidate: &RgbImage, scale: f32) -> BTreeMap<&'static str, f64> {
         let similarity = Similarity { scale, ..Similarity::IDENTITY };
-        let frame = Frame::new(reference, &self.alpha, candidate, &locked::claimed(similarity), Ground::Background).unwrap();
+        let frame =
+            Frame::new(reference, &self.alpha, candidate, &locked::claimed(similarity), Ground::Background)
+                .unwrap();
         let pair = Pair { photo: reference, foreground: &self.rgb, candidate, similarity };
         let shipped = thresholds::shipped();
         let limit = |name| shipped.scale(name) * shipped.limit(Axis::Quality);
@@ -295,7 +297,9 @@ fn the_time_of_each_metric() {
     let product = wide(bottle());
     let (reference, candidate) = (product.studio(), jpeg(&product.on(stone), 90));
     let similarity = Similarity::IDENTITY;
-    let frame = Frame::new(&reference, &product.alpha, &candidate, &locked::claimed(similarity), Ground::Background).unwrap();
+    let frame =
+        Frame::new(&reference, &product.alpha, &candidate, &locked::claimed(similarity), Ground::Background)
+            .unwrap();
     let pair = Pair { photo: &reference, foreground: &product.rgb, candidate: &candidate, similarity };
     let profiles = profile::along_outline(&frame, &pair);
     let time = |name: &str, work: &dyn Fn() -> f64| {
