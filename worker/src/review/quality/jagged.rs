@@ -43,9 +43,10 @@ pub(super) fn measure(profiles: &[Profile], pair: &Pair) -> Option<Metric> {
         .filter_map(|profile| {
             let own = profile.reference.as_ref()?;
             let at = pair.similarity.apply(own.at.0, own.at.1);
-            let own = roughness(reference, at, profile.normal, &own.colours)?;
-            let here = roughness(candidate, profile.at, profile.normal, &profile.candidate)?;
-            Some((here * here - own * own).max(0.0).sqrt())
+            let own = edge(reference, at, profile.normal, &own.colours)?;
+            let here = edge(candidate, profile.at, profile.normal, &profile.candidate)?;
+            let more = here.roughness.powi(2) - own.roughness.powi(2);
+            Some(if here.in_steps { more.max(0.0).sqrt() } else { 0.0 })
         })
         .collect();
     if excess.len() < COUNT_MIN {
@@ -61,14 +62,21 @@ pub(super) fn measure(profiles: &[Profile], pair: &Pair) -> Option<Metric> {
     })
 }
 
-/// Deviation of the edge's place, row by row (or column by column where the edge lies flat),
-/// from the parabola through it, in pixels across the edge; 0 where it does not go in steps.
-fn roughness(
+/// A stretch of the outline.
+struct Edge {
+    /// Deviation from the parabola through it, in pixels across the edge.
+    roughness: f32,
+    /// Whether it stands still between its steps.
+    in_steps: bool,
+}
+
+/// Follows the edge row by row, or column by column where it lies flat.
+fn edge(
     lightness: impl Fn(i32, i32) -> Option<f32>,
     at: (f32, f32),
     normal: (f32, f32),
     colours: &[Colour],
-) -> Option<f32> {
+) -> Option<Edge> {
     let (inside, outside) = (light(mean(&colours[..HALF - 4])), light(mean(&colours[HALF + 4..])));
     if (outside - inside).abs() < CONTRAST_MIN {
         return None;
@@ -115,7 +123,7 @@ fn roughness(
         return None;
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    Some(if is_staircase(&found, slope) { from_parabola(&found) * n.0.abs() } else { 0.0 })
+    Some(Edge { roughness: from_parabola(&found) * n.0.abs(), in_steps: is_staircase(&found, slope) })
 }
 
 /// Whether the edge stands still between its steps.
