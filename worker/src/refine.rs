@@ -121,16 +121,12 @@ fn measure(truth: Truth<'_>, role: Role, frame: &Frame) -> Reviewed {
 fn edit_frame(frame: &Frame, op: EditOp, region: Option<Region>) -> Option<Frame> {
     let mask = region.map(|region| region_mask(frame.image.dimensions(), region));
     let product = placed(&frame.image, &frame.product_mask);
+    let settings = BTreeMap::new();
     let request = EditRequest {
-        op,
-        image: &frame.image,
         alpha: frame.alpha.as_ref(),
         mask: mask.as_ref(),
         product: Some(&product),
-        segmenter: None,
-        picture: None,
-        picture_product: None,
-        settings: &BTreeMap::new(),
+        ..EditRequest::new(op, &frame.image, &settings)
     };
     match apply(&request) {
         Ok(edited) if edited.image.dimensions() == frame.image.dimensions() => {

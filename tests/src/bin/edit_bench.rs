@@ -138,17 +138,7 @@ fn inpainting(samples: &[Sample], hole: &str, method: Option<Method>, out: Optio
 /// Pixels that a whole edit changes where its touched mask is 0.
 fn changed_outside(image: &RgbImage, holes: &GrayImage) -> Result<u64> {
     let settings = BTreeMap::from([("kind".to_owned(), "dust".to_owned())]);
-    let request = EditRequest {
-        op: EditOp::Retouch,
-        image,
-        alpha: None,
-        mask: Some(holes),
-        product: None,
-        segmenter: None,
-        picture: None,
-        picture_product: None,
-        settings: &settings,
-    };
+    let request = EditRequest { mask: Some(holes), ..EditRequest::new(EditOp::Retouch, image, &settings) };
     let edited = apply(&request)?;
     let pairs = edited.image.pixels().zip(image.pixels()).zip(edited.touched.pixels());
     Ok(pairs.filter(|((now, was), touched)| touched.0[0] == 0 && now != was).count() as u64)
@@ -167,17 +157,7 @@ fn enlarging(samples: &[Sample], out: Option<&Path>) -> Result<()> {
                 image::imageops::resize(&small, w, h, image::imageops::FilterType::Lanczos3)
             } else {
                 let settings = BTreeMap::new();
-                let request = EditRequest {
-                    op: EditOp::Upscale,
-                    image: &small,
-                    alpha: None,
-                    mask: None,
-                    product: None,
-                    segmenter: None,
-                    picture: None,
-                    picture_product: None,
-                    settings: &settings,
-                };
+                let request = EditRequest::new(EditOp::Upscale, &small, &settings);
                 apply(&request)?.image
             };
             row.3 += begun.elapsed().as_secs_f64() * 1000.0;

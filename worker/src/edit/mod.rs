@@ -74,6 +74,23 @@ pub struct EditRequest<'a> {
     pub settings: &'a BTreeMap<String, String>,
 }
 
+impl<'a> EditRequest<'a> {
+    /// The operation on an opaque image, everywhere, with nothing known besides.
+    pub fn new(op: EditOp, image: &'a RgbImage, settings: &'a BTreeMap<String, String>) -> Self {
+        Self {
+            op,
+            image,
+            alpha: None,
+            mask: None,
+            product: None,
+            segmenter: None,
+            picture: None,
+            picture_product: None,
+            settings,
+        }
+    }
+}
+
 /// What an operation made.
 #[derive(Clone, Debug)]
 pub struct Edited {

@@ -100,15 +100,10 @@ fn no_operation_panics_or_reaches_outside_on_any_size_and_mask() {
             for Case { op, pairs } in CASES {
                 let settings = settings_of(pairs);
                 let request = EditRequest {
-                    op: *op,
-                    image: &image,
-                    alpha: None,
                     mask: mask.as_ref(),
                     product: Some(&cutout),
-                    segmenter: None,
                     picture: Some(&image),
-                    picture_product: None,
-                    settings: &settings,
+                    ..EditRequest::new(*op, &image, &settings)
                 };
                 match apply(&request) {
                     Ok(edited) => {
@@ -133,15 +128,10 @@ fn the_same_request_gives_the_same_bytes() {
     for Case { op, pairs } in CASES {
         let settings = settings_of(pairs);
         let request = EditRequest {
-            op: *op,
-            image: &image,
-            alpha: None,
             mask: mask.as_ref(),
             product: Some(&cutout),
-            segmenter: None,
             picture: Some(&image),
-            picture_product: None,
-            settings: &settings,
+            ..EditRequest::new(*op, &image, &settings)
         };
         let (Ok(a), Ok(b)) = (apply(&request), apply(&request)) else { continue };
         assert!(a.image == b.image && a.touched == b.touched && a.alpha == b.alpha, "{}", op.word());
@@ -154,17 +144,7 @@ fn sizes_that_do_not_belong_together_are_refused() {
     let mask = GrayImage::new(31, 32);
     let settings = BTreeMap::new();
     for op in EditOp::ALL {
-        let request = EditRequest {
-            op,
-            image: &image,
-            alpha: None,
-            mask: Some(&mask),
-            product: None,
-            segmenter: None,
-            picture: None,
-            picture_product: None,
-            settings: &settings,
-        };
+        let request = EditRequest { mask: Some(&mask), ..EditRequest::new(op, &image, &settings) };
         let error = apply(&request).unwrap_err();
         assert!(matches!(error, EditError::Size { what: "mask", .. }), "{}: {error}", op.word());
         let none = RgbImage::new(0, 5);
@@ -177,17 +157,7 @@ fn unknown_settings_are_refused_with_the_list() {
     let (image, _) = scene(8, 8);
     let settings = settings_of(&[("shiny", "yes")]);
     for op in EditOp::ALL {
-        let request = EditRequest {
-            op,
-            image: &image,
-            alpha: None,
-            mask: None,
-            product: None,
-            segmenter: None,
-            picture: None,
-            picture_product: None,
-            settings: &settings,
-        };
+        let request = EditRequest::new(op, &image, &settings);
         let error = apply(&request).unwrap_err().to_string();
         assert!(error.contains("has no setting `shiny`"), "{error}");
         for setting in table::settings(op) {
@@ -200,17 +170,7 @@ fn unknown_settings_are_refused_with_the_list() {
 fn an_operation_that_reaches_outside_is_thrown_away() {
     let (image, _) = scene(16, 16);
     let settings = BTreeMap::new();
-    let request = EditRequest {
-        op: EditOp::Erase,
-        image: &image,
-        alpha: None,
-        mask: None,
-        product: None,
-        segmenter: None,
-        picture: None,
-        picture_product: None,
-        settings: &settings,
-    };
+    let request = EditRequest::new(EditOp::Erase, &image, &settings);
     let mut broken = image.clone();
     broken.put_pixel(3, 3, Rgb([1, 2, 3]));
     let mut outcome = Outcome {
@@ -235,17 +195,8 @@ fn a_speck_is_found_and_replaced_with_texture() {
     }
     let cutout = cutout_of(&image, &product);
     let settings = BTreeMap::new();
-    let request = EditRequest {
-        op: EditOp::Retouch,
-        image: &image,
-        alpha: None,
-        mask: None,
-        product: Some(&cutout),
-        segmenter: None,
-        picture: None,
-        picture_product: None,
-        settings: &settings,
-    };
+    let request =
+        EditRequest { product: Some(&cutout), ..EditRequest::new(EditOp::Retouch, &image, &settings) };
     let edited = apply(&request).unwrap();
     let now = edited.image.get_pixel(100, 100).0;
     assert!(now[0] < 175 && now[1] < 85, "{now:?} {:?}", edited.notes);
@@ -267,15 +218,9 @@ fn erasing_fills_from_the_background_and_leaves_the_product() {
     }
     let settings = BTreeMap::new();
     let request = EditRequest {
-        op: EditOp::Erase,
-        image: &spoilt,
-        alpha: None,
         mask: Some(&mask),
         product: Some(&cutout),
-        segmenter: None,
-        picture: None,
-        picture_product: None,
-        settings: &settings,
+        ..EditRequest::new(EditOp::Erase, &spoilt, &settings)
     };
     let edited = apply(&request).unwrap();
     for y in 42..68 {
@@ -290,17 +235,7 @@ fn enlarging_gives_the_input_back_when_shrunk() {
     let (image, _) = scene(61, 43);
     for factor in ["1", "1.5", "2", "3.3"] {
         let settings = settings_of(&[("factor", factor)]);
-        let request = EditRequest {
-            op: EditOp::Upscale,
-            image: &image,
-            alpha: None,
-            mask: None,
-            product: None,
-            segmenter: None,
-            picture: None,
-            picture_product: None,
-            settings: &settings,
-        };
+        let request = EditRequest::new(EditOp::Upscale, &image, &settings);
         let edited = apply(&request).unwrap();
         let wanted = (61.0 * factor.parse::<f64>().unwrap()).round() as u32;
         assert_eq!(edited.image.width(), wanted);

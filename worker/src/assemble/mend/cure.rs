@@ -57,15 +57,10 @@ pub(super) fn harmonised(
 ) -> Result<(Member, String), CureError> {
     let product = placed(&member.image, &member.product_mask);
     let edited = apply(&EditRequest {
-        op: EditOp::Harmonise,
-        image: &member.image,
-        alpha: None,
-        mask: None,
         product: Some(&product),
-        segmenter: None,
         picture: Some(target),
         picture_product: Some(target_product),
-        settings: &BTreeMap::new(),
+        ..EditRequest::new(EditOp::Harmonise, &member.image, &BTreeMap::new())
     })?;
     taken(member, EditOp::Harmonise, edited, member.product_mask.clone())
 }
@@ -74,15 +69,9 @@ pub(super) fn harmonised(
 pub(super) fn restored(member: &Member) -> Result<(Member, String), CureError> {
     let product = placed(&member.image, &member.product_mask);
     let edited = apply(&EditRequest {
-        op: EditOp::Restore,
-        image: &member.image,
-        alpha: None,
         mask: Some(&member.product_mask),
         product: Some(&product),
-        segmenter: None,
-        picture: None,
-        picture_product: None,
-        settings: &BTreeMap::new(),
+        ..EditRequest::new(EditOp::Restore, &member.image, &BTreeMap::new())
     })?;
     taken(member, EditOp::Restore, edited, member.product_mask.clone())
 }
@@ -91,17 +80,8 @@ pub(super) fn restored(member: &Member) -> Result<(Member, String), CureError> {
 pub(super) fn cropped(member: &Member, like: &Member) -> Result<(Member, String), CureError> {
     let rect = frame_like(member, like).ok_or(CureError::Frame)?;
     let Rect { x, y, w, h } = rect;
-    let edited = apply(&EditRequest {
-        op: EditOp::Crop,
-        image: &member.image,
-        alpha: None,
-        mask: None,
-        product: None,
-        segmenter: None,
-        picture: None,
-        picture_product: None,
-        settings: &BTreeMap::from([("rect".to_owned(), format!("{x},{y},{w},{h}"))]),
-    })?;
+    let settings = BTreeMap::from([("rect".to_owned(), format!("{x},{y},{w},{h}"))]);
+    let edited = apply(&EditRequest::new(EditOp::Crop, &member.image, &settings))?;
     taken(member, EditOp::Crop, edited, crop_gray(&member.product_mask, rect))
 }
 

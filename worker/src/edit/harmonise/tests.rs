@@ -49,15 +49,10 @@ fn harmonised(
 ) -> Result<Edited, EditError> {
     let settings = BTreeMap::from([("strength".to_owned(), strength.to_owned())]);
     apply(&EditRequest {
-        op: EditOp::Harmonise,
-        image,
-        alpha: None,
-        mask: None,
         product: Some(product),
         picture: Some(target.0),
-        segmenter: None,
         picture_product: Some(target.1),
-        settings: &settings,
+        ..EditRequest::new(EditOp::Harmonise, image, &settings)
     })
 }
 
@@ -173,17 +168,8 @@ fn a_dye_does_not_hide_in_contrast() {
 fn a_colour_of_its_own_without_a_picture_is_asked_for() {
     let (image, product) = photo("saleor-mighty-mug.png");
     let settings = BTreeMap::new();
-    let request = EditRequest {
-        op: EditOp::Harmonise,
-        image: &image,
-        alpha: None,
-        mask: None,
-        product: Some(&product),
-        picture: None,
-        segmenter: None,
-        picture_product: None,
-        settings: &settings,
-    };
+    let request =
+        EditRequest { product: Some(&product), ..EditRequest::new(EditOp::Harmonise, &image, &settings) };
     assert!(matches!(apply(&request), Err(EditError::PictureMissing { .. })));
     let wrong = GrayImage::new(3, 3);
     let sized = EditRequest { picture: Some(&image), picture_product: Some(&wrong), ..request };
