@@ -113,10 +113,10 @@ enum Against {
 pub fn mend<'t>(set: Compared, truth: impl Fn(Role) -> Option<Truth<'t>>) -> Compared {
     let Compared { mut members, findings: _, mut edits } = set;
     let mut tried: Vec<(usize, EditOp, Against)> = Vec::new();
+    let mut standings = standings_of(&members);
     for _ in 0..ROUNDS {
         let before = tried.len();
         loop {
-            let standings = standings(&members);
             let next = standings.iter().find_map(|(standing, finding)| {
                 let op = finding.as_ref()?.edit?;
                 let untried = |against: &Against| {
@@ -134,20 +134,21 @@ pub fn mend<'t>(set: Compared, truth: impl Fn(Role) -> Option<Truth<'t>>) -> Com
             edits.push(edit);
             if let Some(edited) = edited {
                 members[standing.member] = edited;
+                standings = standings_of(&members);
             }
         }
         if tried.len() == before {
             break;
         }
     }
-    let findings = standings(&members).into_iter().filter_map(|(_, finding)| finding);
+    let findings = standings.into_iter().filter_map(|(_, finding)| finding);
     let findings = findings.map(|finding| with_attempts(finding, &edits)).collect();
     Compared { members, findings, edits }
 }
 
 type Standings = Vec<(Standing, Option<SetFinding>)>;
 
-fn standings(members: &[Member]) -> Standings {
+fn standings_of(members: &[Member]) -> Standings {
     compare(&members.iter().collect::<Vec<_>>())
 }
 

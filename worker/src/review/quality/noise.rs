@@ -13,6 +13,7 @@ use packshot_pipeline::finding::EditOp;
 use super::super::channel::{Metric, quantile};
 use super::super::frame::Frame;
 use super::Pair;
+use super::profile::light;
 
 /// Side of a place in candidate pixels.
 const SIDE: f32 = 24.0;
@@ -97,10 +98,7 @@ fn deviation(rgb: &RgbImage) -> Option<f32> {
     if w < 5 || h < 5 {
         return None;
     }
-    let light: Vec<f32> = rgb
-        .pixels()
-        .map(|p| 0.299 * f32::from(p.0[0]) + 0.587 * f32::from(p.0[1]) + 0.114 * f32::from(p.0[2]))
-        .collect();
+    let light: Vec<f32> = rgb.pixels().map(|p| light(p.0.map(f32::from))).collect();
     let mean = light.iter().sum::<f32>() / light.len() as f32;
     if !LEVELS.contains(&mean) {
         return None;
