@@ -108,6 +108,7 @@ fn measure(truth: Truth<'_>, role: Role, frame: &Frame) -> Reviewed {
     review(&ReviewRequest {
         reference: truth.photo,
         cutout: truth.cutout,
+        sought: None,
         candidate: &frame.image,
         candidate_alpha: frame.alpha.as_ref(),
         role: Some(role),

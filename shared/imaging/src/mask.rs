@@ -170,9 +170,7 @@ pub fn dilate(mask: &GrayImage, radius: u32) -> GrayImage {
     if radius == 0 {
         return threshold(mask, SET);
     }
-    let reach = squared_distance(mask, true);
-    let limit = (radius as f32).powi(2);
-    from_fn(mask, |at| if reach[at] <= limit { 255 } else { 0 })
+    near(mask, true, radius)
 }
 
 /// The set pixels shrunk by a disc of `radius` px; the frame's edge does not eat into the mask.
@@ -180,9 +178,7 @@ pub fn erode(mask: &GrayImage, radius: u32) -> GrayImage {
     if radius == 0 {
         return threshold(mask, SET);
     }
-    let reach = squared_distance(mask, false);
-    let limit = (radius as f32).powi(2);
-    from_fn(mask, |at| if reach[at] > limit { 255 } else { 0 })
+    invert(&near(mask, false, radius))
 }
 
 /// Erosion then dilation: removes what is thinner than about `2 * radius` px.
@@ -286,6 +282,47 @@ fn distance(mask: &GrayImage, to_set: bool) -> Plane {
         *value = value.sqrt().min(diagonal);
     }
     Plane { width: mask.width(), height: mask.height(), data }
+}
+
+/// The pixels within `radius` px of a set (or unset) one. A pixel `g` px above or below one covers
+/// the `sqrt(radius² - g²)` px on either side of it in its own row, and a row is the union of such
+/// spans: the cost does not depend on the radius.
+fn near(mask: &GrayImage, set: bool, radius: u32) -> GrayImage {
+    let (width, height) = (mask.width() as usize, mask.height() as usize);
+    let radius = (radius as usize).min(width + height);
+    let targets = mask.as_raw();
+    let is_target = |at: usize| (targets[at] >= SET) == set;
+    let half: Vec<usize> = (0..=radius).map(|g| (radius * radius - g * g).isqrt()).collect();
+    // Distance to the nearest target above, then to the nearest in the column; `far` for none near.
+    let far = radius + 1;
+    let mut column = vec![far; width];
+    let mut above = Vec::with_capacity(targets.len());
+    for y in 0..height {
+        for (x, gap) in column.iter_mut().enumerate() {
+            *gap = if is_target(y * width + x) { 0 } else { far.min(*gap + 1) };
+        }
+        above.extend(column.iter().map(|&gap| gap as u32));
+    }
+    column.fill(far);
+    let mut out = GrayImage::new(mask.width(), mask.height());
+    let mut ends = vec![0_i32; width + 1];
+    for y in (0..height).rev() {
+        let row = y * width..(y + 1) * width;
+        ends.fill(0);
+        for ((x, below), above) in column.iter_mut().enumerate().zip(&above[row.clone()]) {
+            *below = if *above == 0 { 0 } else { far.min(*below + 1) };
+            if let Some(reach) = half.get((*below).min(*above as usize)) {
+                ends[x.saturating_sub(*reach)] += 1;
+                ends[(x + reach + 1).min(width)] -= 1;
+            }
+        }
+        let mut open = 0;
+        for (pixel, change) in out.as_flat_samples_mut().samples[row].iter_mut().zip(&ends) {
+            open += change;
+            *pixel = if open > 0 { 255 } else { 0 };
+        }
+    }
+    out
 }
 
 /// Squared Euclidean distance of every pixel to the nearest set (or unset) one: Felzenszwalb
@@ -448,6 +485,16 @@ mod tests {
                 let nearest = nearest.min(f64::from(w).hypot(f64::from(mask.height())));
                 prop_assert!((f64::from(outside.data[(y * w + x) as usize]) - nearest).abs() < 1e-3);
             }
+        }
+
+        #[test]
+        fn growing_and_shrinking_go_exactly_as_far_as_their_radius(mask in any_mask(), radius in 1_u32..9) {
+            let limit = (radius * radius) as f32;
+            let (to_set, to_unset) = (squared_distance(&mask, true), squared_distance(&mask, false));
+            let large = from_fn(&mask, |at| if to_set[at] <= limit { 255 } else { 0 });
+            let small = from_fn(&mask, |at| if to_unset[at] > limit { 255 } else { 0 });
+            prop_assert_eq!(dilate(&mask, radius), large);
+            prop_assert_eq!(erode(&mask, radius), small);
         }
 
         #[test]

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use image::RgbImage;
 use lru::LruCache;
 use packshot_imaging::cutout;
 use packshot_imaging::decode::{self, DecodeLimits};
 use packshot_imaging::photo::{Cutout, Photo};
+use packshot_imaging::register;
 use packshot_pipeline::finding::{AxisScore, Finding, Review, Verdict};
 use packshot_pipeline::role::Role;
 use packshot_runtime::causes::chain;
@@ -74,6 +75,8 @@ pub enum CompareError {
 pub struct Prepared {
     photo: Photo,
     cutout: Result<Cutout, String>,
+    /// The product as it is looked for; made by the first comparison.
+    sought: OnceLock<Option<register::Reference>>,
 }
 
 impl Prepared {
@@ -85,7 +88,11 @@ impl Prepared {
     pub fn new(bytes: &[u8]) -> Result<Prepared, CompareError> {
         let photo = decode::decode(bytes, &DecodeLimits::DEFAULT).map_err(CompareError::Reference)?;
         let cutout = cutout::cut_out(&photo, &super::TO_COMPARE).map_err(|e| e.to_string());
-        Ok(Prepared { photo, cutout })
+        Ok(Prepared { photo, cutout, sought: OnceLock::new() })
+    }
+
+    fn sought(&self, cutout: &Cutout) -> Option<&register::Reference> {
+        self.sought.get_or_init(|| register::Reference::new(&self.photo.rgb, &cutout.alpha).ok()).as_ref()
     }
 
     /// Compares a candidate with this reference.
@@ -113,6 +120,7 @@ impl Prepared {
         let request = ReviewRequest {
             reference: &self.photo,
             cutout,
+            sought: self.sought(cutout),
             candidate: &candidate.rgb,
             candidate_alpha: candidate.alpha.as_ref(),
             role,

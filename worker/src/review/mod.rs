@@ -64,6 +64,9 @@ pub struct ReviewRequest<'a> {
     pub reference: &'a Photo,
     /// Its product.
     pub cutout: &'a Cutout,
+    /// The same product made ready to be looked for, where more candidates than one are held
+    /// against it; `None`: done for this one.
+    pub sought: Option<&'a register::Reference>,
     /// The picture to judge.
     pub candidate: &'a RgbImage,
     /// Its coverage where it has one; the background shows where it is 0.
@@ -159,7 +162,6 @@ pub fn measure(request: &ReviewRequest) -> Measured {
 
 fn measure_candidate(request: &ReviewRequest) -> Measured {
     let rgb = &request.reference.rgb;
-    let mask = &request.cutout.alpha;
     let laid;
     let candidate = match request.candidate_alpha {
         Some(alpha) if alpha.dimensions() == request.candidate.dimensions() => {
@@ -171,7 +173,7 @@ fn measure_candidate(request: &ReviewRequest) -> Measured {
     if let Some(measured) = request.hint.and_then(|hint| measure_locked(request, candidate, hint)) {
         return measured;
     }
-    let registration = match register::register(rgb, mask, candidate, request.hint) {
+    let registration = match find(request, candidate, request.hint) {
         Ok(found) => found,
         Err(why) => {
             let part = turned::measure(request, candidate);
@@ -182,6 +184,18 @@ fn measure_candidate(request: &ReviewRequest) -> Measured {
         return stretch::measure_undone(request, candidate, stretch);
     }
     measure_registered(request, candidate, registration)
+}
+
+/// Looks for the reference's product.
+fn find(
+    request: &ReviewRequest,
+    candidate: &RgbImage,
+    hint: Option<Similarity>,
+) -> Result<Registration, register::NotComparable> {
+    match request.sought {
+        Some(reference) => reference.find(candidate, hint),
+        None => register::register(&request.reference.rgb, &request.cutout.alpha, candidate, hint),
+    }
 }
 
 /// Measures every axis of a candidate whose product was found.

@@ -3,7 +3,7 @@
 //! product is judged, and reported as what it is instead of as a drift of the product.
 
 use image::RgbImage;
-use packshot_imaging::register::{self, Registration};
+use packshot_imaging::register::Registration;
 use packshot_imaging::resize;
 use packshot_pipeline::finding::{Axis, Region};
 
@@ -33,10 +33,9 @@ pub(super) fn measure_undone(request: &ReviewRequest, candidate: &RgbImage, stre
     let (w, h) = candidate.dimensions();
     let (nw, nh) = (((w as f32 / half).round() as u32).max(1), ((h as f32 * half).round() as u32).max(1));
     let upright = resize::resize_rgb(candidate, nw, nh);
-    let (rgb, mask) = (&request.reference.rgb, &request.cutout.alpha);
-    let registration = match register::register(rgb, mask, &upright, None) {
+    let registration = match super::find(request, &upright, None) {
         Ok(found) => found,
-        Err(why) => return super::unmeasured(rgb, candidate, why.to_string()),
+        Err(why) => return super::unmeasured(&request.reference.rgb, candidate, why.to_string()),
     };
     let mut measured = super::measure_registered(request, &upright, registration);
     let back = |r: Region| {

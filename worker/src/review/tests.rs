@@ -63,6 +63,7 @@ fn reviewed(candidate: &RgbImage, role: Option<Role>) -> Review {
     let request = ReviewRequest {
         reference: &photo,
         cutout: &cutout,
+        sought: None,
         candidate,
         candidate_alpha: None,
         role,

@@ -4,9 +4,9 @@ use super::matching::{self, Match};
 use super::{INLIERS_MIN, Scene, Surroundings, fit, motions};
 use crate::mask::{self, Component, Labels};
 
-impl Scene {
+impl Scene<'_> {
     pub(super) fn surroundings(&self) -> Option<Surroundings> {
-        let tentative = matching::mutual(&self.other_points, &self.candidate_points);
+        let tentative = matching::mutual(&self.of.other_points, &self.candidate_points);
         let reach = (0.02 * self.size()).max(2.0);
         let (similarity, members) = fit::vote(&tentative, reach)?;
         let points: Vec<(f32, f32)> = members.iter().map(|&i| tentative[i].from).collect();
@@ -25,8 +25,8 @@ impl Scene {
     /// apart from it: whichever of the two is the product, their sizes belong together.
     pub(super) fn companion(&self, labels: &Labels) -> Option<Surroundings> {
         let things = things(labels);
-        let width = self.mask.width() as usize;
-        let (w, h) = self.mask.dimensions();
+        let width = self.of.mask.width() as usize;
+        let (w, h) = self.of.mask.dimensions();
         things.into_iter().skip(1).find_map(|thing| {
             let on = |(x, y): (f32, f32)| {
                 let (x, y) = ((x as u32).min(w - 1), (y as u32).min(h - 1));
@@ -46,12 +46,12 @@ impl Scene {
 
     /// The pieces that were cut out.
     pub(super) fn labels(&self) -> Labels {
-        mask::label(&mask::threshold(&self.mask, 128))
+        mask::label(&mask::threshold(&self.of.mask, 128))
     }
 
     /// Whether the reference shows anything else than one thing on a plain ground.
     pub(super) fn is_scene(&self, labels: &Labels) -> bool {
-        self.other_points.len() >= INLIERS_MIN || things(labels).len() > 1
+        self.of.other_points.len() >= INLIERS_MIN || things(labels).len() > 1
     }
 }
 

@@ -13,38 +13,34 @@ mod keypoints;
 mod matching;
 mod motions;
 mod parts;
+mod reference;
 mod silhouette;
 mod transform;
 mod views;
+mod working;
 
 #[cfg(test)]
 mod tests;
 
 use image::{GrayImage, RgbImage};
 
-use crate::blur::Plane;
-use crate::photo::Rect;
-use crate::resize;
 pub use matching::Match;
 pub use motions::{Motions, motions};
 pub use parts::{Part, part};
+pub use reference::Reference;
 pub use transform::{Affine, Similarity};
 
 use keypoints::Keypoint;
+use working::Working;
 
-/// Longest side of the product in the reference's working size, in pixels.
-const PRODUCT_SIDE: f32 = 480.0;
 /// Longest side of the candidate's working size, in pixels.
 const CANDIDATE_SIDE: f32 = 720.0;
-/// How much larger both are worked on when the product shows few points.
-const FINE: f32 = 2.0;
 /// Longest side of a candidate worked on in that case, in pixels.
 const CANDIDATE_SIDE_FINE: f32 = 1100.0;
-/// A product with fewer points than this is worked on larger.
-const POINTS_FEW: usize = 250;
-/// Keypoints kept per picture; a busy background must not crowd out a faint product.
-const KEYPOINTS_REFERENCE: usize = 900;
+/// Keypoints kept of a candidate; a busy background must not crowd out a faint product.
 const KEYPOINTS_CANDIDATE: usize = 2200;
+/// Shortest side of a picture, and longest of a product, that can be compared, in pixels.
+const SIDE_MIN: u32 = 24;
 /// Fewest agreeing matches that make a placement.
 const INLIERS_MIN: usize = 9;
 /// Smallest share of the product that they must cover.
@@ -121,59 +117,9 @@ pub struct NotComparable {
     pub reason: String,
 }
 
-/// A picture at working size with its keypoints.
-struct Working {
-    rgb: RgbImage,
-    /// Working pixels per full pixel.
-    factor: f32,
-    /// Full-size offset of the working picture's corner.
-    offset: (f32, f32),
-}
-
-impl Working {
-    /// `crop` of a picture with `longest` reduced to `side_max`, enlarged at most `enlarge` times.
-    fn new(rgb: &RgbImage, crop: Rect, side_max: f32, longest: f32, enlarge: f32) -> Working {
-        let factor = (side_max / longest.max(1.0)).min(enlarge);
-        let (w, h) = ((crop.w as f32 * factor).round().max(1.0), (crop.h as f32 * factor).round().max(1.0));
-        let cut;
-        let source = if (crop.w, crop.h) == rgb.dimensions() {
-            rgb
-        } else {
-            cut = resize::crop_rgb(rgb, crop);
-            &cut
-        };
-        Working {
-            rgb: resize::resize_rgb(source, w as u32, h as u32),
-            factor: w / crop.w.max(1) as f32,
-            offset: (crop.x as f32, crop.y as f32),
-        }
-    }
-
-    /// All of a picture with its longest side reduced to `side_max`, enlarged at most `enlarge`
-    /// times.
-    fn whole(rgb: &RgbImage, side_max: f32, enlarge: f32) -> Working {
-        let (w, h) = rgb.dimensions();
-        Working::new(rgb, Rect { x: 0, y: 0, w, h }, side_max, w.max(h) as f32, enlarge)
-    }
-
-    fn lightness(&self) -> Plane {
-        let data = self
-            .rgb
-            .pixels()
-            .map(|p| {
-                (0.299 * f32::from(p.0[0]) + 0.587 * f32::from(p.0[1]) + 0.114 * f32::from(p.0[2])) / 255.0
-            })
-            .collect();
-        Plane { width: self.rgb.width(), height: self.rgb.height(), data }
-    }
-
-    /// Blur that the picture has by itself, in working pixels.
-    fn camera_blur(&self) -> f32 {
-        0.5 * self.factor.max(1.0)
-    }
-
-    fn full(&self, p: (f32, f32)) -> (f32, f32) {
-        (p.0 / self.factor + self.offset.0, p.1 / self.factor + self.offset.1)
+impl NotComparable {
+    fn because(reason: &str) -> NotComparable {
+        NotComparable { reason: reason.to_owned() }
     }
 }
 
@@ -189,46 +135,48 @@ pub fn register(
     candidate: &RgbImage,
     hint: Option<Similarity>,
 ) -> Result<Registration, NotComparable> {
-    let not = |reason: &str| NotComparable { reason: reason.to_owned() };
-    if reference.dimensions() != ref_mask.dimensions() {
-        return Err(not("the reference and its mask differ in size"));
-    }
-    let bounds = crate::mask::bounds(ref_mask, 128).ok_or_else(|| not("the reference has no product"))?;
-    if candidate.width().min(candidate.height()) < 24 || bounds.w.max(bounds.h) < 24 {
-        return Err(not("the picture is too small to compare"));
-    }
-    let mut scene = Scene::new(reference, ref_mask, bounds, candidate, 1.0);
-    if scene.product_points.len() < POINTS_FEW {
-        scene = Scene::new(reference, ref_mask, bounds, candidate, FINE);
-    }
-    let tentative = matching::mutual(&scene.product_points, &scene.candidate_points);
-    scene.tentative.clone_from(&tentative);
-    let hinted = hint.filter(Similarity::is_sane).map(|s| scene.to_working(&s));
-    let voted = fit::vote(&tentative, REACH * scene.size());
-    let by_marks = hinted
-        .and_then(|s| scene.by_keypoints(&s))
-        .or_else(|| voted.as_ref().and_then(|(s, _)| scene.by_keypoints(s)));
-    if let Some(placed) = by_marks {
-        let edges = scene.edge_score(&placed.similarity);
-        if edges >= EDGES_MIN_KEYPOINTS {
-            return Ok(scene.finish(placed, edges));
-        }
-    }
-    let voted = voted.filter(|(_, members)| members.len() >= VOTES_MIN).map(|(s, _)| s);
-    scene.by_edges(hinted.into_iter().chain(voted).chain(scene.by_outline())).ok_or_else(|| {
-        not("the product was not found again: too few of its marks match and its edges do not fit")
-    })
+    Reference::new(reference, ref_mask)?.find(candidate, hint)
 }
 
-struct Scene {
-    reference: Working,
+impl Reference {
+    /// Finds this product in `candidate`; see [`register`].
+    ///
+    /// # Errors
+    /// [`NotComparable`] with the reason when the product cannot be found.
+    pub fn find(
+        &self,
+        candidate: &RgbImage,
+        hint: Option<Similarity>,
+    ) -> Result<Registration, NotComparable> {
+        if candidate.width().min(candidate.height()) < SIDE_MIN {
+            return Err(NotComparable::because("the picture is too small to compare"));
+        }
+        let scene = Scene::new(self, candidate);
+        let hinted = hint.filter(Similarity::is_sane).map(|s| scene.to_working(&s));
+        let voted = fit::vote(&scene.tentative, REACH * scene.size());
+        let by_marks = hinted
+            .and_then(|s| scene.by_keypoints(&s))
+            .or_else(|| voted.as_ref().and_then(|(s, _)| scene.by_keypoints(s)));
+        if let Some(placed) = by_marks {
+            let edges = scene.edge_score(&placed.similarity);
+            if edges >= EDGES_MIN_KEYPOINTS {
+                return Ok(scene.finish(placed, edges));
+            }
+        }
+        let voted = voted.filter(|(_, members)| members.len() >= VOTES_MIN).map(|(s, _)| s);
+        scene.by_edges(hinted.into_iter().chain(voted).chain(scene.by_outline())).ok_or_else(|| {
+            NotComparable::because(
+                "the product was not found again: too few of its marks match and its edges do not fit",
+            )
+        })
+    }
+}
+
+/// A reference and a candidate that is looked through for it.
+struct Scene<'a> {
+    of: &'a Reference,
     candidate: Working,
-    mask: GrayImage,
-    product_points: Vec<Keypoint>,
-    other_points: Vec<Keypoint>,
     candidate_points: Vec<Keypoint>,
-    /// Longest side of the product in working pixels of the reference.
-    product_side: f32,
     /// Matches of the product's points over the whole candidate.
     tentative: Vec<Match>,
 }
@@ -242,54 +190,26 @@ struct Placed {
     recall: f32,
 }
 
-impl Scene {
-    fn new(
-        reference: &RgbImage,
-        ref_mask: &GrayImage,
-        bounds: Rect,
-        candidate: &RgbImage,
-        enlarge: f32,
-    ) -> Scene {
-        let longest = bounds.w.max(bounds.h);
-        let around = around(bounds, longest, reference.dimensions());
-        let reference = Working::new(reference, around, enlarge * PRODUCT_SIDE, longest as f32, enlarge);
-        let (w, h) = reference.rgb.dimensions();
-        let mask = resize::resize_gray(&resize::crop_gray(ref_mask, around), w, h);
-        let side = if enlarge > 1.0 { CANDIDATE_SIDE_FINE } else { CANDIDATE_SIDE };
-        let candidate = Working::whole(candidate, side, enlarge);
-        let grown = crate::mask::dilate(&mask, 3);
-        let on = |x: f32, y: f32| grown.get_pixel((x as u32).min(w - 1), (y as u32).min(h - 1)).0[0] > 127;
-        let light = reference.lightness();
-        let product_points = keypoints::keypoints(&light, reference.camera_blur(), KEYPOINTS_REFERENCE, on);
-        let far = crate::mask::dilate(&mask, 8);
-        let off = |x: f32, y: f32| far.get_pixel((x as u32).min(w - 1), (y as u32).min(h - 1)).0[0] <= 127;
-        let other_points =
-            keypoints::keypoints(&light, reference.camera_blur(), KEYPOINTS_REFERENCE / 2, off);
+impl<'a> Scene<'a> {
+    fn new(of: &'a Reference, candidate: &RgbImage) -> Scene<'a> {
+        let side = if of.enlarge > 1.0 { CANDIDATE_SIDE_FINE } else { CANDIDATE_SIDE };
+        let candidate = Working::whole(candidate, side, of.enlarge);
         let light = candidate.lightness();
         let candidate_points =
             keypoints::keypoints(&light, candidate.camera_blur(), KEYPOINTS_CANDIDATE, |_, _| true);
-        let product_side = longest as f32 * reference.factor;
-        Scene {
-            reference,
-            candidate,
-            mask,
-            product_points,
-            other_points,
-            candidate_points,
-            product_side,
-            tentative: Vec::new(),
-        }
+        let tentative = matching::mutual(&of.product_points, &candidate_points);
+        Scene { of, candidate, candidate_points, tentative }
     }
 
     /// Longest side of the product as it would be in a candidate that it fills.
     fn size(&self) -> f32 {
         let (w, h) = self.candidate.rgb.dimensions();
-        self.product_side.min(w.max(h) as f32)
+        self.of.product_side.min(w.max(h) as f32)
     }
 
     fn to_working(&self, full: &Similarity) -> Similarity {
-        let (x, y) = full.apply(self.reference.offset.0, self.reference.offset.1);
-        Similarity { tx: x, ty: y, ..*full }.resized(self.reference.factor, self.candidate.factor)
+        let (x, y) = full.apply(self.of.working.offset.0, self.of.working.offset.1);
+        Similarity { tx: x, ty: y, ..*full }.resized(self.of.working.factor, self.candidate.factor)
     }
 
     /// Refines a rough placement with every match near it; `None` when it does not hold.
@@ -298,16 +218,16 @@ impl Scene {
         let mut map = rough.to_affine();
         let mut matches = Vec::new();
         for round in 0..3 {
-            let side = self.product_side * similarity.scale;
+            let side = self.of.product_side * similarity.scale;
             let radius = side * if round == 0 { REACH } else { 0.6 * REACH };
             matches =
-                matching::guided(&self.product_points, &self.candidate_points, &map, &similarity, radius);
+                matching::guided(&self.of.product_points, &self.candidate_points, &map, &similarity, radius);
             similarity = fit::similarity_of(&matches, side * REACH)?;
             map = fit::affine_of(&matches, similarity.to_affine(), side * 0.02)
                 .filter(|a| a.anisotropy() < 0.5)
                 .unwrap_or_else(|| similarity.to_affine());
         }
-        let reach = (self.product_side * similarity.scale * 0.03).max(2.5);
+        let reach = (self.of.product_side * similarity.scale * 0.03).max(2.5);
         let agreeing: Vec<(f32, f32)> =
             matches.iter().filter(|m| map.miss(m.from, m.to) <= reach).map(|m| m.from).collect();
         let spread = fit::spread(&agreeing, &self.shown_pixels(&similarity));
@@ -322,7 +242,8 @@ impl Scene {
     }
 
     fn product_pixels(&self) -> Vec<(f32, f32)> {
-        self.mask
+        self.of
+            .mask
             .enumerate_pixels()
             .filter(|(x, y, p)| p.0[0] > 127 && (x + y) % 7 == 0)
             .map(|(x, y, _)| (x as f32, y as f32))
@@ -336,7 +257,7 @@ impl Scene {
             let (x, y) = similarity.apply(p.x, p.y);
             x >= 0.0 && y >= 0.0 && x < w as f32 && y < h as f32
         };
-        self.product_points.iter().filter(inside).count()
+        self.of.product_points.iter().filter(inside).count()
     }
 
     /// Product pixels that a placement puts inside the candidate.
@@ -351,23 +272,23 @@ impl Scene {
     }
 
     fn to_full(&self, working: &Similarity) -> Similarity {
-        let scaled = working.resized(1.0 / self.reference.factor, 1.0 / self.candidate.factor);
-        let (dx, dy) = scaled.apply(self.reference.offset.0, self.reference.offset.1);
+        let scaled = working.resized(1.0 / self.of.working.factor, 1.0 / self.candidate.factor);
+        let (dx, dy) = scaled.apply(self.of.working.offset.0, self.of.working.offset.1);
         Similarity { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
     }
 
     fn affine_to_full(&self, working: &Affine) -> Affine {
-        affine_to_full(working, &self.reference, &self.candidate)
+        affine_to_full(working, &self.of.working, &self.candidate)
     }
 
     fn finish(&self, placed: Placed, edges: f32) -> Registration {
         let affine = self.affine_to_full(&placed.affine);
-        let ratio = self.reference.factor / self.candidate.factor;
+        let ratio = self.of.working.factor / self.candidate.factor;
         let matches = placed
             .matches
             .iter()
             .map(|m| Match {
-                from: self.reference.full(m.from),
+                from: self.of.working.full(m.from),
                 to: self.candidate.full(m.to),
                 scale: m.scale * ratio,
                 ..*m
@@ -393,12 +314,18 @@ impl Scene {
 
     /// Middle of the product in working pixels of the reference.
     fn centre(&self) -> (f32, f32) {
-        crate::mask::bounds(&self.mask, 128)
+        crate::mask::bounds(&self.of.mask, 128)
             .map_or((0.0, 0.0), |b| (b.x as f32 + b.w as f32 / 2.0, b.y as f32 + b.h as f32 / 2.0))
     }
 
     fn edges(&self, scale: f32) -> dense::Edges {
-        dense::Edges::new(&self.reference.rgb, &self.mask, self.product_side, &self.candidate.rgb, scale)
+        dense::Edges::new(
+            &self.of.working.rgb,
+            &self.of.mask,
+            self.of.product_side,
+            &self.candidate.rgb,
+            scale,
+        )
     }
 
     fn edge_score(&self, similarity: &Similarity) -> f32 {
@@ -409,7 +336,7 @@ impl Scene {
     fn by_edges(&self, starts: impl Iterator<Item = Similarity>) -> Option<Registration> {
         let (similarity, score) = starts
             .filter(|s| s.is_sane() && (0.05..20.0).contains(&s.scale))
-            .map(|start| self.edges(start.scale).climb(&start, self.centre(), self.product_side))
+            .map(|start| self.edges(start.scale).climb(&start, self.centre(), self.of.product_side))
             .max_by(|a, b| a.1.total_cmp(&b.1))?;
         if score < EDGES_MIN_ALONE {
             return None;
@@ -444,7 +371,7 @@ impl Scene {
         let filled = crate::mask::fill_holes(&opened);
         let area = crate::mask::area(&filled);
         let kept = crate::mask::label(&filled).select(|c| c.area * 12 >= area);
-        let reference = crate::mask::threshold(&self.mask, 128);
+        let reference = crate::mask::threshold(&self.of.mask, 128);
         let fitted = silhouette::fit_outline(&crate::mask::fill_holes(&reference), &kept)?;
         (fitted.overlap >= OVERLAP_MIN).then_some(fitted.similarity)
     }
@@ -455,12 +382,4 @@ fn affine_to_full(working: &Affine, reference: &Working, candidate: &Working) ->
     let scaled = working.resized(1.0 / reference.factor, 1.0 / candidate.factor);
     let (dx, dy) = scaled.apply(reference.offset.0, reference.offset.1);
     Affine { tx: 2.0 * scaled.tx - dx, ty: 2.0 * scaled.ty - dy, ..scaled }
-}
-
-/// The product's bounds with as much surrounding as is useful, clipped to the picture.
-fn around(bounds: Rect, longest: u32, (w, h): (u32, u32)) -> Rect {
-    let room = longest / 2;
-    let x = bounds.x.saturating_sub(room);
-    let y = bounds.y.saturating_sub(room);
-    Rect { x, y, w: (bounds.x + bounds.w + room).min(w) - x, h: (bounds.y + bounds.h + room).min(h) - y }
 }

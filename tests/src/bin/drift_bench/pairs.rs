@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use image::{GrayImage, RgbImage};
 use packshot_imaging::cutout::cut_out;
 use packshot_imaging::photo::{Cutout, CutoutQuality, CutoutSource, Photo};
+use packshot_imaging::register;
 use packshot_pipeline::finding::Axis;
 use packshot_worker::review::{self, Extent, ReviewRequest};
 use rayon::prelude::*;
@@ -150,6 +151,7 @@ pub(crate) fn measure_all(how: &How, labels: &[Label]) -> anyhow::Result<Vec<Mea
 struct Reference {
     photo: Photo,
     cutout: Result<Cutout, String>,
+    sought: Option<register::Reference>,
 }
 
 impl Reference {
@@ -164,7 +166,8 @@ impl Reference {
         } else {
             cut_out(&photo, &review::TO_COMPARE).map_err(|e| e.to_string())
         };
-        Ok(Reference { photo, cutout })
+        let sought = cutout.as_ref().ok().and_then(|c| register::Reference::new(&photo.rgb, &c.alpha).ok());
+        Ok(Reference { photo, cutout, sought })
     }
 }
 
@@ -214,6 +217,7 @@ fn one(how: &How, reference: &Reference, label: &Label) -> anyhow::Result<Row> {
     let measured = review::measure(&ReviewRequest {
         reference: &reference.photo,
         cutout,
+        sought: reference.sought.as_ref(),
         candidate: &candidate,
         candidate_alpha: None,
         role: None,

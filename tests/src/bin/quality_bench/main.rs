@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use packshot_imaging::photo::Photo;
+use packshot_imaging::register;
 use packshot_pipeline::finding::Axis;
 use packshot_tests::scenes::{Truth, truths};
 use packshot_worker::review::{self, ReviewRequest, thresholds};
@@ -70,6 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn product(truth: &Truth, seed: u64, only: &str, save: Option<&Path>) -> Product {
     let reference = faults::reference(&truth.cutout, seed);
     let photo = Photo::of_pixels(reference.clone(), None);
+    let sought = register::Reference::new(&photo.rgb, &truth.cutout.alpha).ok();
     let look = |name: &str, candidate: &RgbImage| {
         if let Some(folder) = save {
             let name = name.replace([' ', ',', '%'], "_");
@@ -78,6 +80,7 @@ fn product(truth: &Truth, seed: u64, only: &str, save: Option<&Path>) -> Product
         let measured = review::measure(&ReviewRequest {
             reference: &photo,
             cutout: &truth.cutout,
+            sought: sought.as_ref(),
             candidate,
             candidate_alpha: None,
             role: None,

@@ -122,6 +122,7 @@ pub(super) fn reviewed(member: &Member, truth: Truth<'_>) -> Result<(), CureErro
     let seen = review(&ReviewRequest {
         reference: truth.photo,
         cutout: truth.cutout,
+        sought: None,
         candidate: &member.image,
         candidate_alpha: None,
         role: Some(member.role),
