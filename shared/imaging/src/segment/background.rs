@@ -172,6 +172,11 @@ impl Background {
         Some(model)
     }
 
+    /// Number of surfaces: one, or a table and the wall above it.
+    pub(crate) fn surfaces(&self) -> usize {
+        self.layers.len()
+    }
+
     /// The background's colour at a pixel.
     pub(crate) fn colour(&self, image: &LabImage, at: usize) -> [f32; 3] {
         let w = image.width as usize;
@@ -258,7 +263,8 @@ impl Background {
     fn attempt(&mut self, image: &LabImage, seed: impl Fn(usize) -> bool, care: Care) -> f32 {
         self.flood(image, seed, care);
         self.open_holes(image, care);
-        self.misfit(image)
+        let product: Vec<bool> = self.reached.iter().map(|reached| !reached).collect();
+        self.misfit(image, &product)
     }
 
     /// Lightness of the darkest shadow as a share of the background's; 1 without any.
@@ -267,7 +273,7 @@ impl Background {
     }
 
     /// Lightness of a pixel as a share of the background's there.
-    fn shade(&self, image: &LabImage, at: usize) -> f32 {
+    pub(crate) fn shade(&self, image: &LabImage, at: usize) -> f32 {
         image.l[at] / self.colour(image, at)[0].max(1.0)
     }
 
@@ -276,10 +282,10 @@ impl Background {
         self.could_be_shadow(image, at) && self.shade(image, at) > DARK_USUAL
     }
 
-    /// Length in px of outline without a sharp edge and of sharp edges without an outline.
-    fn misfit(&self, image: &LabImage) -> f32 {
-        let product: Vec<bool> = self.reached.iter().map(|reached| !reached).collect();
-        let product = mask::open(&as_mask(&product, image), 1);
+    /// Length in px of the product's outline without a sharp edge and of sharp edges without an
+    /// outline.
+    pub(crate) fn misfit(&self, image: &LabImage, product: &[bool]) -> f32 {
+        let product = mask::open(&as_mask(product, image), 1);
         let sharp: Vec<bool> = self.sharp.iter().map(|&sharp| sharp > 1.0).collect();
         let sharp = as_mask(&sharp, image);
         let outline = mask::difference(&product, &mask::erode(&product, 1));

@@ -3,12 +3,14 @@
 //! Two segmenters look independently: the background's surface with its shadows
 //! ([`super::background`]), and colours cut by contrast, started from what is walled off from
 //! the frame ([`super::barrier`], [`super::grabcut`]). A last cut weighs both: on a smooth
-//! sweep the surface knows best, on texture and clutter the colours do. How far the two agree
-//! is reported.
+//! sweep the surface knows best, on texture and clutter the colours do; what it lost of a product
+//! in the background's own colours is given back ([`super::regain`]). How far the two agree is
+//! reported.
 
 use super::background::{Background, as_mask, beside, in_ring};
 use super::barrier::barrier;
 use super::grabcut::{CutSettings, Hint, grabcut};
+use super::regain::regained;
 use crate::colour::LabImage;
 use crate::mask;
 
@@ -45,12 +47,19 @@ pub(crate) fn segment(image: &LabImage) -> Option<Seen> {
     let by_colour = by_colour(image);
     let agreement = agreement_of(image, &by_surface, &by_colour);
     let product = decide(image, &background, &by_surface, &by_colour);
-    let product = solid(image, &background, &product);
+    let product = completed(image, &background, solid(image, &background, &product), &by_surface);
     if !product.iter().any(|&p| p) {
         return None;
     }
     let agreement = agreement * explained(image, &background, &product, &by_surface);
     Some(Seen { decided: around(image, background, product, agreement), by_surface, by_colour })
+}
+
+/// The cut with what it lost of the product, where its outline fits the photo's edges better so.
+fn completed(image: &LabImage, background: &Background, cut: Vec<bool>, by_surface: &[bool]) -> Vec<bool> {
+    let Some(more) = regained(image, background, &cut, by_surface) else { return cut };
+    let more = solid(image, background, &more);
+    if background.misfit(image, &more) < background.misfit(image, &cut) { more } else { cut }
 }
 
 /// The decision for `product` as it stands.
@@ -92,7 +101,7 @@ pub(crate) fn segment_near(image: &LabImage, outline: &[f32], band: f32) -> Opti
 }
 
 /// Sharpness of a line that a product's edge may have drawn, however faintly.
-const FAINT: f32 = 0.8;
+pub(super) const FAINT: f32 = 0.8;
 
 /// How far an agreement on `product` can be believed, 0 to 1, for the sharp lines that are left
 /// away from it.

@@ -9,6 +9,7 @@ pub(crate) mod matte;
 pub(crate) mod maxflow;
 pub(crate) mod opinion;
 pub(crate) mod quality;
+mod regain;
 pub(crate) mod sharp;
 pub(crate) mod spread;
 pub(crate) mod supplied;

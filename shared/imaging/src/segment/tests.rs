@@ -54,6 +54,38 @@ fn a_hard_shadow_is_neither_product_nor_doubt() {
     assert!(cutout.quality.agreement > 0.8, "{}", cutout.quality.agreement);
 }
 
+/// Blue shoes with white soles and toes on white, beside the light that `shadow` leaves of 1 where
+/// they stand between it and the lamp; with their true coverage.
+fn white_toes(shadow: f32) -> (RgbImage, GrayImage) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/sample/images/saleor-blue-plimsolls-4.png");
+    let file = image::open(path).unwrap().thumbnail(640, 640).to_rgba8();
+    let (w, h) = file.dimensions();
+    let supplied = GrayImage::from_fn(w, h, |x, y| Luma([file.get_pixel(x, y).0[3]]));
+    let photo = Photo::of_pixels(image::DynamicImage::ImageRgba8(file).to_rgb8(), Some(supplied));
+    // The file's coverage has a shadow of its own.
+    let shoes = cut_out(&photo, &CutoutOptions::DEFAULT).unwrap();
+    let (dx, dy) = (w * 3 / 100, h * 2 / 100);
+    let coverage =
+        |x: u32, y: u32| f32::from(shoes.alpha.get_pixel_checked(x, y).map_or(0, |a| a.0[0])) / 255.0;
+    let rgb = RgbImage::from_fn(w, h, |x, y| {
+        let grain = ((x * 7919 + y * 104_729) % 3) as f32 - 1.0;
+        let (a, dark) = (coverage(x, y), coverage(x.wrapping_sub(dx), y.wrapping_sub(dy)));
+        let light = 250.0 * (1.0 - dark * (1.0 - shadow));
+        let own = shoes.foreground.get_pixel(x, y).0;
+        Rgb(own.map(|own| (a * f32::from(own) + (1.0 - a) * light + grain).clamp(0.0, 255.0) as u8))
+    });
+    (rgb, shoes.alpha)
+}
+
+#[test]
+fn white_toes_on_white_are_the_shoes_and_a_hard_shadow_is_not() {
+    for shadow in [1.0, 0.74] {
+        let (rgb, truth) = white_toes(shadow);
+        let iou = mask::iou(&cut(rgb).alpha, &truth);
+        assert!(iou > 0.96, "{iou} with light {shadow}");
+    }
+}
+
 #[test]
 fn a_lid_without_its_glass_is_not_believed() {
     let glass = |x: f32, y: f32| {
