@@ -19,7 +19,7 @@ use crate::matting::MattingModel;
 use crate::subject::Prepared;
 
 /// Version of the measurements; a new one measures everything again.
-pub const INSPECTION_VERSION: &str = "1";
+pub const INSPECTION_VERSION: &str = "2";
 
 /// Where the inspection of these references under these catalog facts is kept; `matting` is
 /// the batch's [`super::OPTION_MATTING`].

@@ -27,7 +27,7 @@ pub use set::{CODE_SHARED_NAME, SET_DOCUMENT};
 pub use store::thumbnail_key;
 
 /// Version of making and assembling as a whole; a new one makes everything again.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// Name of the setting that says what follows when catalog and photo disagree: `warn`
 /// (the default) or `hold`.
