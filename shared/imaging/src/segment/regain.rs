@@ -17,6 +17,9 @@ const THIN: u32 = 2;
 /// How near to the cut a part must come, in px, and in how many pixels.
 const NEAR: u32 = 3;
 const TOUCHING_MIN: f32 = 3.0;
+/// Share of the picture that the surface may leave elsewhere: more are veins of marble, or things
+/// beside the product, and no plain ground.
+const STRAY_MAX: f32 = 0.004;
 /// What lies this far inside a part, in px, is not the edge around it.
 const RIM: u32 = 6;
 /// A part of which less than this share could be a shadow is none.
@@ -47,10 +50,14 @@ struct Part {
 }
 
 impl Part {
+    fn is_stray(&self) -> bool {
+        self.at_border || self.touching < TOUCHING_MIN
+    }
+
     fn is_product(&self) -> bool {
         let shadow = self.shadow >= SHADOW_SHARE * self.pixels;
         let even = self.edges <= EDGES_MIN * self.inside.max(1.0);
-        self.touching >= TOUCHING_MIN && !self.at_border && !(shadow && even)
+        !self.is_stray() && !(shadow && even)
     }
 }
 
@@ -70,6 +77,10 @@ pub(super) fn regained(
     let left = mask::open(&mask::difference(&left, &even_shade(image, background, &left)), THIN);
     let labels = mask::label(&left);
     let parts = parts(image, background, &left, &labels, cut);
+    let stray: f32 = parts.iter().filter(|part| part.is_stray()).map(|part| part.pixels).sum();
+    if stray > STRAY_MAX * image.l.len() as f32 {
+        return None;
+    }
     let product = labels.select(|c| parts[c.label as usize].is_product());
     if mask::area(&product) == 0 {
         return None;
