@@ -57,7 +57,7 @@ impl Part {
     fn is_product(&self) -> bool {
         let shadow = self.shadow >= SHADOW_SHARE * self.pixels;
         let even = self.edges <= EDGES_MIN * self.inside.max(1.0);
-        !self.is_stray() && !(shadow && even)
+        !(self.is_stray() || (shadow && even))
     }
 }
 
