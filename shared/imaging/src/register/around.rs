@@ -2,7 +2,7 @@
 
 use super::matching::{self, Match};
 use super::{INLIERS_MIN, Scene, Surroundings, fit, motions};
-use crate::mask::{self, Component, Labels};
+use crate::mask::{Component, Labels};
 
 impl Scene<'_> {
     pub(super) fn surroundings(&self) -> Option<Surroundings> {
@@ -23,7 +23,8 @@ impl Scene<'_> {
 
     /// Placement of the largest thing that was cut out together with the product but stands
     /// apart from it: whichever of the two is the product, their sizes belong together.
-    pub(super) fn companion(&self, labels: &Labels) -> Option<Surroundings> {
+    pub(super) fn companion(&self) -> Option<Surroundings> {
+        let labels = &self.of.pieces;
         let things = things(labels);
         let width = self.of.mask.width() as usize;
         let (w, h) = self.of.mask.dimensions();
@@ -44,14 +45,9 @@ impl Scene<'_> {
         })
     }
 
-    /// The pieces that were cut out.
-    pub(super) fn labels(&self) -> Labels {
-        mask::label(&mask::threshold(&self.of.mask, 128))
-    }
-
     /// Whether the reference shows anything else than one thing on a plain ground.
-    pub(super) fn is_scene(&self, labels: &Labels) -> bool {
-        self.of.other_points.len() >= INLIERS_MIN || things(labels).len() > 1
+    pub(super) fn is_scene(&self) -> bool {
+        self.of.other_points.len() >= INLIERS_MIN || things(&self.of.pieces).len() > 1
     }
 }
 

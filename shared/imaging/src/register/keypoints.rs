@@ -55,7 +55,27 @@ pub(super) struct Pyramid(Vec<Octave>);
 impl Pyramid {
     /// Of lightness in 0..1 that has `blurred` pixels of blur by itself.
     pub(super) fn new(gray: &Plane, blurred: f32) -> Pyramid {
-        Pyramid(pyramid(gray, blurred))
+        let mut octaves = Vec::new();
+        if gray.width.min(gray.height) < 16 {
+            return Pyramid(octaves);
+        }
+        let first = (SIGMA_BASE * SIGMA_BASE - blurred * blurred).max(0.01).sqrt();
+        let mut base = crate::blur::gaussian(gray, first);
+        let mut step = 1.0;
+        let k = 2f32.powf(1.0 / INTERVALS as f32);
+        while base.width.min(base.height) >= 16 && octaves.len() < 6 {
+            let mut levels = vec![base];
+            for i in 1..INTERVALS + 3 {
+                let before = SIGMA_BASE * k.powi(i as i32 - 1);
+                let more = before * (k * k - 1.0).sqrt();
+                let next = crate::blur::gaussian(&levels[i - 1], more);
+                levels.push(next);
+            }
+            base = halve(&levels[INTERVALS]);
+            octaves.push(Octave { levels, step });
+            step *= 2.0;
+        }
+        Pyramid(octaves)
     }
 
     /// As [`keypoints`].
@@ -82,30 +102,6 @@ impl Pyramid {
         }
         found
     }
-}
-
-fn pyramid(gray: &Plane, blurred: f32) -> Vec<Octave> {
-    let mut octaves = Vec::new();
-    if gray.width.min(gray.height) < 16 {
-        return octaves;
-    }
-    let first = (SIGMA_BASE * SIGMA_BASE - blurred * blurred).max(0.01).sqrt();
-    let mut base = crate::blur::gaussian(gray, first);
-    let mut step = 1.0;
-    let k = 2f32.powf(1.0 / INTERVALS as f32);
-    while base.width.min(base.height) >= 16 && octaves.len() < 6 {
-        let mut levels = vec![base];
-        for i in 1..INTERVALS + 3 {
-            let before = SIGMA_BASE * k.powi(i as i32 - 1);
-            let more = before * (k * k - 1.0).sqrt();
-            let next = crate::blur::gaussian(&levels[i - 1], more);
-            levels.push(next);
-        }
-        base = halve(&levels[INTERVALS]);
-        octaves.push(Octave { levels, step });
-        step *= 2.0;
-    }
-    octaves
 }
 
 /// Every second pixel in both directions: the level is blurred enough for that.

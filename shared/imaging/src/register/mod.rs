@@ -294,7 +294,6 @@ impl<'a> Scene<'a> {
                 ..*m
             })
             .collect();
-        let labels = self.labels();
         let count = 1.0 - (-(placed.inliers as f32) / 20.0).exp();
         Registration {
             similarity: self.to_full(&placed.similarity),
@@ -307,8 +306,8 @@ impl<'a> Scene<'a> {
             edges,
             confidence: count * (placed.spread / 0.4).min(1.0),
             surroundings: self.surroundings(),
-            companion: self.companion(&labels),
-            scene: self.is_scene(&labels),
+            companion: self.companion(),
+            scene: self.is_scene(),
         }
     }
 
@@ -347,7 +346,6 @@ impl<'a> Scene<'a> {
             return Some(self.finish(placed, edges));
         }
         let full = self.to_full(&similarity);
-        let labels = self.labels();
         Some(Registration {
             similarity: full,
             affine: full.to_affine(),
@@ -359,8 +357,8 @@ impl<'a> Scene<'a> {
             edges: score,
             confidence: (score - 0.4).clamp(0.0, 0.5),
             surroundings: self.surroundings(),
-            companion: self.companion(&labels),
-            scene: self.is_scene(&labels),
+            companion: self.companion(),
+            scene: self.is_scene(),
         })
     }
 

@@ -5,8 +5,9 @@ use image::{GrayImage, RgbImage};
 use super::keypoints::{Keypoint, Pyramid};
 use super::working::Working;
 use super::{NotComparable, SIDE_MIN};
+use crate::mask::{self, Labels};
 use crate::photo::Rect;
-use crate::{mask, resize};
+use crate::resize;
 
 /// Longest side of the product in the reference's working size, in pixels.
 const PRODUCT_SIDE: f32 = 480.0;
@@ -23,6 +24,8 @@ pub struct Reference {
     pub(super) working: Working,
     /// Of the working picture's size.
     pub(super) mask: GrayImage,
+    /// What was cut out, piece by piece.
+    pub(super) pieces: Labels,
     pub(super) product_points: Vec<Keypoint>,
     pub(super) other_points: Vec<Keypoint>,
     /// Longest side of the product in working pixels.
@@ -68,6 +71,7 @@ impl Reference {
             product_points: pyramid.keypoints(KEYPOINTS_REFERENCE, |x, y| set(&grown, x, y)),
             other_points: pyramid.keypoints(KEYPOINTS_REFERENCE / 2, |x, y| !set(&far, x, y)),
             product_side: longest as f32 * working.factor,
+            pieces: mask::label(&mask::threshold(&mask, 128)),
             mask,
             working,
             enlarge,
