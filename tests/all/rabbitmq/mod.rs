@@ -177,7 +177,7 @@ async fn send_in_the_end(broker: &RabbitBroker, number: u32) {
     loop {
         let outcome = publish(broker, Pool::Studio, &jobs(number..number + 1)).await.remove(0);
         let Err(error) = outcome else { return };
-        assert!(Instant::now() < deadline, "publishing does not recover: {error}");
+        assert!(Instant::now() < deadline, "publishing does not recover: {error:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -194,7 +194,7 @@ async fn consume_in_the_end(broker: &RabbitBroker, prefetch: u16) -> Box<dyn Con
         let consuming = tokio::time::timeout(PATIENCE, broker.consume(Pool::Studio, prefetch));
         match consuming.await.expect("consume hangs") {
             Ok(consumer) => return consumer,
-            Err(error) => assert!(Instant::now() < deadline, "consuming does not recover: {error}"),
+            Err(error) => assert!(Instant::now() < deadline, "consuming does not recover: {error:?}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

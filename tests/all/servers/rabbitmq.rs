@@ -62,7 +62,8 @@ pub(crate) struct RabbitServer {
     ports: Vec<u16>,
     environment: Vec<(&'static str, String)>,
     keeper: Option<Child>,
-    /// Whether a test left it in a state that the next one must not meet.
+    /// Whether a test left it in a state that the next one must not meet: a node that was killed
+    /// or stopped may serve one queue and fail the next, so that it is not used again.
     pub disturbed: bool,
 }
 
@@ -283,15 +284,8 @@ pub(crate) async fn private() -> MutexGuard<'static, RabbitServer> {
     static SERVER: OnceCell<Mutex<RabbitServer>> = OnceCell::const_new();
     let server = SERVER.get_or_init(|| async { Mutex::new(RabbitServer::start().await) }).await;
     let mut server = server.lock().await;
-    if server.keeper.is_none() {
-        server.start_again().await;
-    }
-    if !server.serves().await {
+    if server.disturbed || !server.serves().await {
         *server = RabbitServer::start().await;
-    }
-    if server.disturbed {
-        server.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
-        server.disturbed = false;
     }
     server
 }
