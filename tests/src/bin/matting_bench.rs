@@ -13,7 +13,8 @@
 //!
 //! - `IoU`: mean intersection over union at half coverage; `>=.97`, `>=.95`: share of photos at
 //!   least that good; refused photos count as 0;
-//! - `kept`: the share that default options accept, and `IoU kept`, `>=.97 kept` on those only;
+//! - `kept`: the share whose two segmenters agree as far as inspection asks of a reference, and
+//!   `IoU kept`, `>=.97 kept` on those only;
 //! - `F3`: boundary F-measure at 3 px;
 //! - `MAE`: mean absolute error of coverage (0 to 1) within 8 px of the true outline;
 //! - `fringe`: mean error in 8-bit levels when put on mid grey, on half-covered pixels;
@@ -29,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use image::{GrayImage, Rgb, RgbImage, imageops};
-use packshot_imaging::cutout::{CutoutOptions, cut_out, cut_out_with_prior, recompose};
+use packshot_imaging::cutout::{AGREEMENT_CERTAIN, CutoutOptions, cut_out, cut_out_with_prior, recompose};
 use packshot_imaging::mask;
 use packshot_imaging::photo::{Cutout, Photo};
 use packshot_tests::scenes::{Truth, background, shadow, truths};
@@ -102,7 +103,7 @@ fn measure(product: &Truth, kind: &str, seed: u64, with_prior: bool, save: Optio
     let Ok(found) = found else { return Score { ms, ..Score::default() } };
     let score = Score {
         iou: f64::from(mask::iou(&found.alpha, &truth.alpha)),
-        kept: found.quality.agreement >= CutoutOptions::DEFAULT.agreement_min,
+        kept: found.quality.agreement >= AGREEMENT_CERTAIN,
         boundary: boundary(&found.alpha, &truth.alpha),
         error: band_error(&found.alpha, &truth.alpha),
         fringe: fringe(&found, &truth),

@@ -111,9 +111,12 @@ fn word(linear: [f32; 3]) -> String {
     format!("{name} (#{r:02x}{g:02x}{b:02x})")
 }
 
-/// Says in words where the largest part went.
+/// Says in words where the part went that makes up most of the difference.
 fn moved(parts: &[Part], expected: [f32; 3]) -> String {
-    let Some(part) = parts.iter().max_by(|a, b| a.share.total_cmp(&b.share)) else { return String::new() };
+    let weight = |p: &Part| p.share * difference(times(p.reference, expected), p.candidate);
+    let Some(part) = parts.iter().max_by(|a, b| weight(a).total_cmp(&weight(b))) else {
+        return String::new();
+    };
     let (r, c) = (to_lab(times(part.reference, expected)), to_lab(part.candidate));
     let mut words = Vec::new();
     if (c.l - r.l).abs() > 1.5 {

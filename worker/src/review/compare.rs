@@ -129,7 +129,8 @@ impl Prepared {
         };
         let measured = super::measure(&request);
         let review = super::decide(&measured, role, calibration);
-        let heatmap = want_heatmap.then(|| super::evidence(&candidate.rgb, &measured, &review));
+        let heatmap =
+            want_heatmap.then(|| super::evidence(&super::on_backdrop(&request), &measured, &review));
         Ok(report(review, role, heatmap))
     }
 }

@@ -68,12 +68,16 @@ pub(super) fn measure(
         })
         .collect();
     let region = places.first().and_then(|p| frame.region(p.rect, size));
-    let told = words::sentence(&marks);
-    let evidence = if told.is_empty() {
-        "fine structure differs a little all over the product".to_owned()
-    } else {
-        told.clone()
+    let told = |fates: &dyn Fn(Fate) -> bool, else_all_over: &str| {
+        let marks: Vec<Mark> = marks.iter().copied().filter(|m| fates(m.fate)).collect();
+        if marks.is_empty() { else_all_over.to_owned() } else { words::sentence(&marks) }
     };
+    let evidence = told(&|_| true, "fine structure differs a little all over the product");
+    let gone = told(
+        &|fate| matches!(fate, Fate::Missing | Fate::Moved(_)),
+        "fine marks of the reference are missing or fainter",
+    );
+    let new = told(&|fate| fate == Fate::Added, "fine marks that the reference does not have");
     let edges = |plane: &[f32]| {
         let mut v: Vec<f32> = plane.iter().zip(&frame.inner).filter(|(_, k)| **k).map(|(v, _)| *v).collect();
         top_mean(&mut v, 0.003)
@@ -84,16 +88,10 @@ pub(super) fn measure(
             name: "feature_missing",
             value: f64::from(edges(&missing)),
             region,
-            evidence: format!("marks of the reference are missing: {told}"),
+            evidence: gone,
             cure: None,
         },
-        Metric {
-            name: "feature_added",
-            value: f64::from(edges(&added)),
-            region,
-            evidence: format!("marks that the reference does not have: {told}"),
-            cure: None,
-        },
+        Metric { name: "feature_added", value: f64::from(edges(&added)), region, evidence: new, cure: None },
     ];
     let confidence = match registration.method {
         Method::Keypoints => registration.confidence,

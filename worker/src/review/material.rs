@@ -31,28 +31,21 @@ pub(super) fn measure(frame: &Frame) -> Channel {
     let fine = (change[0] + change[1]) / 2.0;
     let worst = change.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0);
     let overall = change.iter().map(|c| c.abs()).sum::<f32>() / change.len() as f32;
-    let word = if fine > 0.0 { "rougher or grainier" } else { "smoother, like plastic" };
+    let metric = |name, value: f32, evidence| Metric {
+        name,
+        value: f64::from(value),
+        region: None,
+        evidence,
+        cure: None,
+    };
+    let coarse = change[2..].contains(&worst);
     let metrics = vec![
-        Metric {
-            name: "material_texture",
-            value: f64::from(overall.max(0.6 * worst.abs())),
-            region: None,
-            evidence: format!(
-                "the surface is {word}: fine texture has {:.0} % of the reference's strength",
-                100.0 * fine.exp()
-            ),
-            cure: None,
-        },
-        Metric {
-            name: "material_fine",
-            value: f64::from(fine.abs()),
-            region: None,
-            evidence: format!(
-                "the surface is {word}: fine texture has {:.0} % of the reference's strength",
-                100.0 * fine.exp()
-            ),
-            cure: None,
-        },
+        metric(
+            "material_texture",
+            overall.max(0.6 * worst.abs()),
+            texture(if coarse { worst } else { fine }, coarse),
+        ),
+        metric("material_fine", fine.abs(), texture(fine, false)),
         finish(frame),
     ];
     Channel {
@@ -60,6 +53,27 @@ pub(super) fn measure(frame: &Frame) -> Channel {
         metrics,
         violations: Vec::new(),
         confidence: f64::from(frame.visible_share.min(1.0)),
+    }
+}
+
+/// Says how the strength of fine or coarse texture changed; `change` is a logarithm.
+fn texture(change: f32, coarse: bool) -> String {
+    let percent = 100.0 * change.exp();
+    match (coarse, change > 0.0) {
+        (false, true) => {
+            format!(
+                "the surface is rougher or grainier: fine texture has {percent:.0} % of the reference's strength"
+            )
+        }
+        (false, false) => format!(
+            "the surface is smoother, like plastic: fine texture has {percent:.0} % of the reference's strength"
+        ),
+        (true, true) => {
+            format!("the surface is coarser: folds and weave have {percent:.0} % of the reference's strength")
+        }
+        (true, false) => {
+            format!("the surface is flatter: folds and weave have {percent:.0} % of the reference's strength")
+        }
     }
 }
 
@@ -164,14 +178,16 @@ fn finish(frame: &Frame) -> Metric {
     let slope = ((range_c + 4.0) / (range_r + 4.0)).ln();
     let shine = ((shine_c + 4.0) / (shine_r + 4.0)).ln();
     let value = slope.abs().max(0.7 * shine.abs());
-    let word = if slope + shine < 0.0 { "more matte" } else { "glossier" };
+    let by_range = slope.abs() >= 0.7 * shine.abs();
+    let (told, what) = if by_range { (slope, "shading has") } else { (shine, "highlights stand out with") };
+    let word = if told < 0.0 { "more matte" } else { "glossier" };
     Metric {
         name: "material_finish",
         value: f64::from(value),
         region: None,
         evidence: format!(
-            "the finish is {word}: shading has {:.0} % of the reference's contrast",
-            100.0 * slope.exp()
+            "the finish is {word}: {what} {:.0} % of the reference's contrast",
+            100.0 * told.exp()
         ),
         cure: None,
     }

@@ -128,7 +128,7 @@ struct Glow {
 pub fn review(request: &ReviewRequest) -> Reviewed {
     let measured = measure(request);
     let review = decide(&measured, request.role, thresholds::shipped());
-    let heatmap = evidence(request.candidate, &measured, &review);
+    let heatmap = evidence(&on_backdrop(request), &measured, &review);
     Reviewed { review, heatmap }
 }
 
@@ -137,7 +137,7 @@ pub fn decide(measured: &Measured, role: Option<Role>, thresholds: &Thresholds) 
     verdict::decide(&measured.channels, &measured.extent, role, thresholds)
 }
 
-/// Draws the evidence of a review.
+/// Draws the evidence of a review over the candidate as it is looked at ([`on_backdrop`]).
 pub fn evidence(candidate: &RgbImage, measured: &Measured, review: &Review) -> RgbImage {
     let glow = measured.glow.as_ref().map(|g| heatmap::Glow {
         width: g.width,
@@ -162,14 +162,8 @@ pub fn measure(request: &ReviewRequest) -> Measured {
 
 fn measure_candidate(request: &ReviewRequest) -> Measured {
     let rgb = &request.reference.rgb;
-    let laid;
-    let candidate = match request.candidate_alpha {
-        Some(alpha) if alpha.dimensions() == request.candidate.dimensions() => {
-            laid = laid_on([backdrop(request.role); 3], request.candidate, alpha);
-            &laid
-        }
-        Some(_) | None => request.candidate,
-    };
+    let laid = on_backdrop(request);
+    let candidate = &*laid;
     if let Some(measured) = request.hint.and_then(|hint| measure_locked(request, candidate, hint)) {
         return measured;
     }
@@ -320,6 +314,9 @@ pub fn measure_uncut(reference: &RgbImage, candidate: &RgbImage, why: &str) -> M
     measured
 }
 
+/// Difference of lightness that another light makes without anything glowing, in L.
+const LIGHT_L: f32 = 8.0;
+
 /// Where structure or colour differs, 0 to 1.
 fn glow_map(frame: &Frame, structure: &[f32]) -> Vec<f32> {
     let (r, c) = (&frame.reference_lab, &frame.candidate_lab);
@@ -328,8 +325,10 @@ fn glow_map(frame: &Frame, structure: &[f32]) -> Vec<f32> {
             if !frame.core[i] {
                 return 0.0;
             }
-            let colour = (c.a[i] - r.a[i]).hypot(c.b[i] - r.b[i]).hypot(0.5 * (c.l[i] - r.l[i]));
-            (0.9 * structure[i]).max((colour - 6.0) / 40.0).clamp(0.0, 1.0)
+            // what another light does to lightness is no difference of the product
+            let light = ((c.l[i] - r.l[i]).abs() - LIGHT_L).max(0.0);
+            let colour = (c.a[i] - r.a[i]).hypot(c.b[i] - r.b[i]).hypot(0.6 * light);
+            (0.9 * structure[i]).max((colour - 6.0) / 18.0).clamp(0.0, 1.0)
         })
         .collect()
 }
@@ -340,6 +339,16 @@ fn unmeasured(reference: &RgbImage, candidate: &RgbImage, why: String) -> Measur
         extent: Extent::Nothing(why),
         registration: None,
         glow: None,
+    }
+}
+
+/// The candidate as it is looked at: the colour of its transparent pixels means nothing.
+pub fn on_backdrop<'a>(request: &ReviewRequest<'a>) -> Cow<'a, RgbImage> {
+    match request.candidate_alpha {
+        Some(alpha) if alpha.dimensions() == request.candidate.dimensions() => {
+            Cow::Owned(laid_on([backdrop(request.role); 3], request.candidate, alpha))
+        }
+        Some(_) | None => Cow::Borrowed(request.candidate),
     }
 }
 

@@ -3,7 +3,7 @@
 //! axis is not comparable.
 
 use image::RgbImage;
-use packshot_imaging::register::{self, Registration};
+use packshot_imaging::register::{self, Motions, Registration};
 use packshot_pipeline::finding::{Axis, Region};
 
 use super::channel::{Channel, Metric};
@@ -14,12 +14,22 @@ const SURE: f32 = 2.0;
 /// Measures the axis, twice where it can: by what surrounds the product or was cut out with it,
 /// and by what moved apart in the whole scene, whichever thing the product is.
 pub(super) fn measure(registration: &Registration, reference: &RgbImage, candidate: &RgbImage) -> Channel {
-    let cue = registration.surroundings.or(registration.companion).map(|around| {
-        let ratio = (registration.similarity.scale / around.similarity.scale.max(1e-6)).ln();
-        channel("scale_cue", ratio, ratio.abs(), around.inliers, None)
+    let seen = if registration.scene { register::motions(reference, candidate) } else { None };
+    let unclear = seen.is_some_and(|seen| seen.ratio.is_none());
+    let around = registration.surroundings.map(|around| [registration.similarity, around.similarity]);
+    let inliers = registration.surroundings.map_or(0, |around| around.inliers);
+    let cue = match registration.companion {
+        Some([product, other]) => {
+            Some(([product.similarity, other.similarity], other.inliers.min(product.inliers)))
+        }
+        // a placement over things that moved apart is none of the product
+        None => around.filter(|_| !unclear).map(|pair| (pair, inliers)),
+    };
+    let cue = cue.map(|([product, other], inliers)| {
+        let ratio = (product.scale / other.scale.max(1e-6)).ln();
+        channel("scale_cue", ratio, ratio.abs(), inliers, None)
     });
-    let scene =
-        if registration.scene { of_scene(reference, candidate) } else { Channel::silent(Axis::Scale) };
+    let scene = seen.map_or_else(|| Channel::silent(Axis::Scale), of_motions);
     match cue {
         Some(cue) => Channel {
             metrics: cue.metrics.into_iter().chain(scene.metrics).collect(),
@@ -33,10 +43,14 @@ pub(super) fn measure(registration: &Registration, reference: &RgbImage, candida
 /// Measures the axis between two pictures whose product is not known; silent when they do not
 /// show the same scene.
 pub(super) fn of_scene(reference: &RgbImage, candidate: &RgbImage) -> Channel {
-    let Some(found) = register::motions(reference, candidate) else { return Channel::silent(Axis::Scale) };
-    let region = found.region.map(|r| Region { x: r.x, y: r.y, w: r.w, h: r.h });
-    let sure = (found.ratio.abs() - SURE * found.error).max(0.0);
-    channel("scale_scene", found.ratio, sure, found.inliers.0, region)
+    register::motions(reference, candidate).map_or_else(|| Channel::silent(Axis::Scale), of_motions)
+}
+
+fn of_motions(seen: Motions) -> Channel {
+    let Some(ratio) = seen.ratio else { return Channel::silent(Axis::Scale) };
+    let region = seen.region.map(|r| Region { x: r.x, y: r.y, w: r.w, h: r.h });
+    let sure = (ratio.abs() - SURE * seen.error).max(0.0);
+    channel("scale_scene", ratio, sure, seen.inliers.0, region)
 }
 
 fn channel(name: &'static str, ratio: f32, value: f32, inliers: usize, region: Option<Region>) -> Channel {

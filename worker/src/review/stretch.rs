@@ -19,7 +19,7 @@ const LARGEST: f32 = 0.12;
 /// How much wider the whole picture became than it became taller, as a logarithm; `None`
 /// when nothing beside the product shows it.
 pub(super) fn of_picture(registration: &Registration) -> Option<f32> {
-    let around = registration.surroundings.or(registration.companion)?;
+    let around = registration.surroundings.or(registration.companion.map(|[_, other]| other))?;
     let upright = around.similarity.angle.abs() < 0.03;
     let wide = around.affine.widening();
     let plain = around.affine.anisotropy() < 1.5 * wide.abs();

@@ -26,6 +26,7 @@ pub fn decide(channels: &[Channel], extent: &Extent, role: Option<Role>, thresho
         }
     }
     findings.sort_by(|a, b| b.1.severity.cmp(&a.1.severity).then(b.0.total_cmp(&a.0)));
+    said_once(&mut findings);
     let verdict = verdict(channels, &axes, extent, role, thresholds);
     let limited = match extent {
         Extent::Whole => None,
@@ -48,6 +49,21 @@ pub fn decide(channels: &[Channel], extent: &Extent, role: Option<Role>, thresho
         findings: findings.into_iter().map(|(_, f)| f).collect(),
         verdict,
         comparable: !matches!(extent, Extent::Nothing(_)),
+    }
+}
+
+/// Keeps of findings of one axis that say the same, or part of it, the heaviest.
+fn said_once(findings: &mut Vec<(f64, Finding)>) {
+    let mut at = 0;
+    while at < findings.len() {
+        let (before, rest) = findings.split_at(at);
+        let said = &rest[0].1;
+        let known = |(_, f): &(f64, Finding)| f.axis == said.axis && f.evidence.contains(&said.evidence);
+        if before.iter().any(known) {
+            findings.remove(at);
+        } else {
+            at += 1;
+        }
     }
 }
 
@@ -218,6 +234,24 @@ mod tests {
             Extent::Part { which: "only the label".to_owned(), region: Region { x: 0, y: 0, w: 9, h: 9 } };
         assert!(check(&[channel(Axis::Colour, 0.1, None)], &part, "human").comparable);
         check(&[channel(Axis::Colour, 9.0, None)], &part, "human");
+    }
+
+    #[test]
+    fn one_sentence_is_said_once() {
+        let metric = |value, evidence: &str| Metric {
+            name: "m",
+            value,
+            region: None,
+            evidence: evidence.to_owned(),
+            cure: None,
+        };
+        let metrics = vec![metric(2.0, "a mark"), metric(4.0, "a mark added"), metric(3.0, "a mark added")];
+        let other = channel(Axis::Claim, 1.5, None);
+        let feature = Channel { axis: Axis::Feature, metrics, violations: Vec::new(), confidence: 1.0 };
+        let review = check(&[feature, other], &Extent::Whole, "regenerate");
+        let said: Vec<&str> = review.findings.iter().map(|f| f.evidence.as_str()).collect();
+        assert_eq!(said, ["a mark added", "something"]);
+        assert!((review.findings[0].value - 4.0).abs() < 1e-9);
     }
 
     #[test]

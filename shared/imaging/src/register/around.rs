@@ -21,27 +21,38 @@ impl Scene<'_> {
         })
     }
 
-    /// Placement of the largest thing that was cut out together with the product but stands
-    /// apart from it: whichever of the two is the product, their sizes belong together.
-    pub(super) fn companion(&self) -> Option<Surroundings> {
+    /// Placements of the largest thing that was cut out and of another one beside it, of several the
+    /// one whose size differs most: whichever of the two is the product, their sizes belong
+    /// together. `None` unless both are found again, each by itself.
+    pub(super) fn companion(&self) -> Option<[Surroundings; 2]> {
+        let things = things(&self.of.pieces);
+        let (largest, others) = things.split_first()?;
+        if others.is_empty() {
+            return None;
+        }
+        let largest = self.placed(largest)?;
+        let differs = |s: &Surroundings| (s.similarity.scale / largest.similarity.scale).ln().abs();
+        let other = others.iter().filter_map(|thing| self.placed(thing));
+        let other = other.max_by(|a, b| differs(a).total_cmp(&differs(b)))?;
+        Some([largest, other])
+    }
+
+    /// Where one piece of the cut-out is, by the matches that start on it.
+    fn placed(&self, thing: &Component) -> Option<Surroundings> {
         let labels = &self.of.pieces;
-        let things = things(labels);
-        let width = self.of.mask.width() as usize;
         let (w, h) = self.of.mask.dimensions();
-        things.into_iter().skip(1).find_map(|thing| {
-            let on = |(x, y): (f32, f32)| {
-                let (x, y) = ((x as u32).min(w - 1), (y as u32).min(h - 1));
-                labels.map[y as usize * width + x as usize] == thing.label
-            };
-            let own: Vec<Match> = self.tentative.iter().filter(|m| on(m.from)).copied().collect();
-            let (similarity, matches) = motions::apart(&own, (0.008 * self.size()).max(1.5))?;
-            let affine = fit::affine_of(&matches, similarity.to_affine(), 3.0)
-                .unwrap_or_else(|| similarity.to_affine());
-            Some(Surroundings {
-                similarity: self.to_full(&similarity),
-                affine: self.affine_to_full(&affine),
-                inliers: matches.len(),
-            })
+        let on = |(x, y): (f32, f32)| {
+            let (x, y) = ((x as u32).min(w - 1), (y as u32).min(h - 1));
+            labels.map[(y * w + x) as usize] == thing.label
+        };
+        let own: Vec<Match> = self.tentative.iter().filter(|m| on(m.from)).copied().collect();
+        let (similarity, matches) = motions::apart(&own, (0.008 * self.size()).max(1.5))?;
+        let affine =
+            fit::affine_of(&matches, similarity.to_affine(), 3.0).unwrap_or_else(|| similarity.to_affine());
+        Some(Surroundings {
+            similarity: self.to_full(&similarity),
+            affine: self.affine_to_full(&affine),
+            inliers: matches.len(),
         })
     }
 

@@ -92,8 +92,9 @@ pub struct Registration {
     /// Placement of what surrounds the product, where the same surroundings are in both
     /// pictures: the cue by which scale can be judged.
     pub surroundings: Option<Surroundings>,
-    /// Placement of another thing that was cut out together with the product.
-    pub companion: Option<Surroundings>,
+    /// Placements of the largest thing that was cut out, and of another one that was cut out
+    /// together with it.
+    pub companion: Option<[Surroundings; 2]>,
     /// Whether the reference shows anything else than one thing on a plain ground.
     pub scene: bool,
 }

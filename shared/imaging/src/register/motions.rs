@@ -1,8 +1,10 @@
 //! Things of one scene that moved apart: two pictures of the same surroundings in which one
 //! thing changed its size against all the others. No mask is needed: the placement that most
-//! matches agree on is taken out, and what is left is asked for a placement of its own.
+//! matches agree on is taken out, and what is left is asked for a placement of its own. That
+//! nothing moved is said only where the two pictures, held upon each other, show the same all
+//! over.
 
-use image::RgbImage;
+use image::{GrayImage, Luma, RgbImage};
 
 use super::matching::Match;
 use super::{INLIERS_MIN, KEYPOINTS_CANDIDATE, Working, fit, keypoints, matching};
@@ -14,6 +16,15 @@ const SIDE: f32 = 720.0;
 const REACH: f32 = 0.006;
 /// Fewest matches of the whole scene by which anything can be said.
 const SCENE_MIN: usize = 24;
+/// Fewest matches of a thing that moved by itself, where they lie together and nothing of the scene
+/// between them.
+const TOGETHER_MIN: usize = 6;
+/// Longest side on which two pictures of a scene are held upon each other, in pixels.
+const COARSE: f32 = 200.0;
+/// Difference in Lab, light aside, from which something else is there.
+const OTHER: f32 = 14.0;
+/// Share of the picture that may be something else.
+const OTHER_MAX: f32 = 0.004;
 /// Largest standard error of a size, as a logarithm, with which it is still measured.
 const ERROR_MAX: f32 = 0.02;
 
@@ -21,8 +32,9 @@ const ERROR_MAX: f32 = 0.02;
 #[derive(Clone, Copy, Debug)]
 pub struct Motions {
     /// How much larger the thing that moved by itself became against the rest, as a logarithm;
-    /// 0 when everything moved together.
-    pub ratio: f32,
+    /// 0 when everything moved together, `None` when something else is there whose size cannot
+    /// be told.
+    pub ratio: Option<f32>,
     /// Standard error of it.
     pub error: f32,
     /// Matches of the scene and of the thing.
@@ -50,17 +62,21 @@ pub fn motions(reference: &RgbImage, candidate: &RgbImage) -> Option<Motions> {
     let scene_error = size_error(&scene_matches, &scene);
     let left: Vec<Match> =
         tentative.iter().filter(|m| !fit::agrees(m, &scene, 1.5 * reach)).copied().collect();
-    let still = Motions { ratio: 0.0, error: scene_error, inliers: (members.len(), 0), region: None };
-    let Some((thing, chosen)) = fit::vote(&left, reach) else { return Some(still) };
+    let map = fit::affine_of(&scene_matches, scene.to_affine(), reach).unwrap_or_else(|| scene.to_affine());
+    let found =
+        |ratio, error, own, region| Some(Motions { ratio, error, inliers: (members.len(), own), region });
+    if explained(&from, &to, &map) {
+        return found(Some(0.0), scene_error, 0, None);
+    }
+    let unclear = found(None, scene_error, 0, None);
+    let Some((thing, chosen)) = fit::vote(&left, reach) else { return unclear };
     let thing_matches: Vec<Match> = chosen.iter().map(|&i| left[i]).collect();
     let error = size_error(&thing_matches, &thing).hypot(scene_error);
-    let bounds = bounds(&thing_matches)?;
-    // a thing is one place: few matches of the scene lie within it
-    let within = scene_matches.iter().filter(|m| inside(&bounds, m.to)).count();
     let own = thing_matches.len();
-    if own < INLIERS_MIN || error > ERROR_MAX || within * 3 > own {
-        return Some(still);
-    }
+    let enough = own >= INLIERS_MIN || (own >= TOGETHER_MIN && is_one_place(&thing_matches, &scene_matches));
+    let Some(bounds) = bounds(&thing_matches).filter(|_| enough && error < ERROR_MAX) else {
+        return unclear;
+    };
     let (x0, y0) = to.full((bounds.0, bounds.1));
     let (x1, y1) = to.full((bounds.2, bounds.3));
     let region = Rect {
@@ -70,7 +86,7 @@ pub fn motions(reference: &RgbImage, candidate: &RgbImage) -> Option<Motions> {
         h: ((y1 - y0) as u32).max(1),
     };
     let ratio = (thing.scale / scene.scale.max(1e-6)).ln();
-    Some(Motions { ratio, error, inliers: (members.len(), own), region: Some(region) })
+    found(Some(ratio), error, own, Some(region))
 }
 
 /// The placement of a part of the product's own pixels that stands apart from the rest of it,
@@ -95,13 +111,56 @@ fn size_error(matches: &[Match], similarity: &super::Similarity) -> f32 {
     (rest.max(0.05) / (n * radius.max(1.0))).sqrt() / similarity.scale.max(1e-3)
 }
 
+/// Whether the matches of a thing lie together: of the three matches next to one of them most are
+/// the thing's.
+fn is_one_place(thing: &[Match], scene: &[Match]) -> bool {
+    let away = |a: &Match, b: &Match| (a.to.0 - b.to.0).hypot(a.to.1 - b.to.1);
+    let together = thing.iter().filter(|m| {
+        let mut near: Vec<(f32, bool)> = scene.iter().map(|s| (away(m, s), false)).collect();
+        near.extend(thing.iter().filter(|t| t.from != m.from).map(|t| (away(m, t), true)));
+        near.sort_by(|a, b| a.0.total_cmp(&b.0));
+        near.iter().take(3).filter(|(_, own)| *own).count() >= 2
+    });
+    together.count() * 10 >= thing.len() * 7
+}
+
+/// Whether `map` brings the whole reference upon the candidate: a thing that moved by itself without
+/// being matched leaves its place.
+fn explained(from: &Working, to: &Working, map: &super::Affine) -> bool {
+    let (w, h) = from.rgb.dimensions();
+    let shrink = (COARSE / w.max(h) as f32).min(1.0);
+    let small = |rgb: &RgbImage| {
+        let (w, h) = rgb.dimensions();
+        let side = |v: u32| ((v as f32 * shrink).round() as u32).max(1);
+        crate::colour::lab_image(&crate::resize::resize_rgb(rgb, side(w), side(h)))
+    };
+    let (a, b) = (small(&from.rgb), small(&to.rgb));
+    let mut off: Vec<Option<[f32; 3]>> = Vec::with_capacity(a.l.len());
+    for at in 0..a.l.len() {
+        let (x, y) = (at as u32 % a.width, at as u32 / a.width);
+        let (u, v) = map.apply((x as f32 + 0.5) / shrink, (y as f32 + 0.5) / shrink);
+        let (u, v) = (u * shrink, v * shrink);
+        let seen = u >= 0.0 && v >= 0.0 && u < b.width as f32 && v < b.height as f32;
+        off.push(seen.then(|| {
+            let other = v as usize * b.width as usize + u as usize;
+            [b.l[other] - a.l[at], b.a[other] - a.a[at], b.b[other] - a.b[at]]
+        }));
+    }
+    let middle: [f32; 3] = std::array::from_fn(|c| {
+        crate::segment::surface::median(off.iter().flatten().map(|o| o[c]).collect())
+    });
+    let other = GrayImage::from_fn(a.width, a.height, |x, y| {
+        let apart = off[(y * a.width + x) as usize]
+            .map_or(0.0, |o| o.iter().zip(middle).map(|(o, m)| (o - m).powi(2)).sum::<f32>().sqrt());
+        Luma([if apart > OTHER { 255 } else { 0 }])
+    });
+    let other = crate::mask::area(&crate::mask::open(&other, 2));
+    other as f32 <= OTHER_MAX * a.l.len() as f32
+}
+
 fn bounds(matches: &[Match]) -> Option<(f32, f32, f32, f32)> {
     let first = matches.first()?.to;
     Some(matches.iter().fold((first.0, first.1, first.0, first.1), |b, m| {
         (b.0.min(m.to.0), b.1.min(m.to.1), b.2.max(m.to.0), b.3.max(m.to.1))
     }))
-}
-
-fn inside(b: &(f32, f32, f32, f32), p: (f32, f32)) -> bool {
-    p.0 >= b.0 && p.0 <= b.2 && p.1 >= b.1 && p.1 <= b.3
 }

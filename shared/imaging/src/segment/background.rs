@@ -319,11 +319,22 @@ impl Background {
     /// A shadow deepens towards what throws it. What gets lighter again behind the dark line of
     /// contact is the product's foot, which mirrors the table, and not more of the shadow.
     fn flood_shadows(&mut self, image: &LabImage, care: Care) {
-        let count = self.reach.len();
         let passable = wide(image, care.width, |at| {
             self.reached[at]
                 || (self.texture[at] < 1.0 && self.sharp[at] < care.edge && self.could_be_shadow(image, at))
         });
+        for (at, followed) in self.deepening(image, |at| passable.as_raw()[at] > 0).into_iter().enumerate() {
+            if followed && !self.reached[at] {
+                self.shadow[at] = true;
+                self.reached[at] = true;
+            }
+        }
+    }
+
+    /// What is reached from the background through what `passes`, the background included, without
+    /// its getting lighter again on the way, as a shadow does not towards what throws it.
+    pub(super) fn deepening(&self, image: &LabImage, passes: impl Fn(usize) -> bool) -> Vec<bool> {
+        let count = self.reach.len();
         let light = self.light(image);
         let mut darkest = vec![f32::NEG_INFINITY; count];
         let mut front = BinaryHeap::new();
@@ -338,18 +349,13 @@ impl Background {
             }
             beside(at, w, h, |next| {
                 let there = here.min(light[next]);
-                if passable.as_raw()[next] > 0 && light[next] <= here + LIGHTER_MAX && there > darkest[next] {
+                if passes(next) && light[next] <= here + LIGHTER_MAX && there > darkest[next] {
                     darkest[next] = there;
                     front.push(Front { darkest: there, at: next });
                 }
             });
         }
-        for (at, darkest) in darkest.into_iter().enumerate() {
-            if darkest > f32::NEG_INFINITY && !self.reached[at] {
-                self.shadow[at] = true;
-                self.reached[at] = true;
-            }
-        }
+        darkest.into_iter().map(|darkest| darkest > f32::NEG_INFINITY).collect()
     }
 
     /// Lightness of each pixel as a share of its background's, smoothed over the grain.

@@ -12,6 +12,7 @@ pub(crate) mod quality;
 mod regain;
 pub(crate) mod sharp;
 pub(crate) mod spread;
+mod steep;
 pub(crate) mod supplied;
 pub(crate) mod surface;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use packshot_pipeline::finding::Axis;
+use packshot_worker::review::thresholds;
 
 use crate::fit::{self, Folds};
 use crate::pairs::Measured;
@@ -22,7 +23,8 @@ fn axis_of(klass: &str) -> Option<Axis> {
     })
 }
 
-/// Renders everything as Markdown.
+/// Renders everything as Markdown. What is caught and rejected is so at limits fitted without the
+/// product at hand; *as shipped* at those of the program, which have seen it.
 pub(crate) fn render(measured: &[Measured], folds: &Folds) -> String {
     let mut out = String::new();
     for track in ["plain", "real"] {
@@ -48,7 +50,7 @@ pub(crate) fn render(measured: &[Measured], folds: &Folds) -> String {
 fn drifts(out: &mut String, track: &str, pairs: &[&Measured], folds: &Folds) {
     let _ = writeln!(
         out,
-        "| {track} | severity | pairs | AUC | by metric | caught by its axis | caught | not comparable |\n|---|---|---|---|---|---|---|---|"
+        "| {track} | severity | pairs | AUC | by metric | caught by its axis | caught | caught as shipped | not comparable |\n|---|---|---|---|---|---|---|---|---|"
     );
     let mut groups: BTreeMap<(String, u64), Vec<&Measured>> = BTreeMap::new();
     for m in pairs.iter().filter(|m| m.label.label == 1) {
@@ -74,15 +76,17 @@ fn drifts(out: &mut String, track: &str, pairs: &[&Measured], folds: &Folds) {
             })
             .count();
         let any = comparable.iter().filter(|m| fit::fails(m, folds.for_product(&m.label.product))).count();
+        let shipped = comparable.iter().filter(|m| fit::fails(m, thresholds::shipped())).count();
         let n = comparable.len().max(1) as f64;
         let _ = writeln!(
             out,
-            "| {klass} | {severity} | {} | {:.3} | {} | {:.2} | {:.2} | {:.2} |",
+            "| {klass} | {severity} | {} | {:.3} | {} | {:.2} | {:.2} | {:.2} | {:.2} |",
             group.len(),
             auc(&scores(&group), &scores(&none)),
             by_metric(&group, &none, axis),
             own as f64 / n,
             any as f64 / n,
+            shipped as f64 / n,
             1.0 - comparable.len() as f64 / group.len() as f64,
         );
     }
@@ -107,7 +111,7 @@ fn by_metric(drifted: &[&Measured], none: &[&Measured], axis: Axis) -> String {
 fn harmless(out: &mut String, track: &str, pairs: &[&Measured], folds: &Folds) {
     let _ = writeln!(
         out,
-        "\n| {track}: harmless change | pairs | rejected | by axis | not comparable |\n|---|---|---|---|---|"
+        "\n| {track}: harmless change | pairs | rejected | by axis | rejected as shipped | not comparable |\n|---|---|---|---|---|---|"
     );
     let mut groups: BTreeMap<String, Vec<&Measured>> = BTreeMap::new();
     for m in pairs.iter().filter(|m| m.label.label == 0) {
@@ -117,24 +121,27 @@ fn harmless(out: &mut String, track: &str, pairs: &[&Measured], folds: &Folds) {
     for (kind, group) in groups {
         let comparable: Vec<&&Measured> = group.iter().filter(|m| m.row.uncomparable.is_none()).collect();
         let mut axes: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut rejected = 0;
+        let mut rejected = 0u32;
         for m in &comparable {
             let t = folds.for_product(&m.label.product);
-            rejected += usize::from(fit::fails(m, t));
+            rejected += u32::from(fit::fails(m, t));
             for axis in Axis::ALL {
                 if m.answers_for(axis) && fit::score(m, axis, t).is_some_and(|s| s >= t.limit(axis)) {
                     *axes.entry(axis.word()).or_default() += 1;
                 }
             }
         }
+        let shipped = comparable.iter().filter(|m| fit::fails(m, thresholds::shipped())).count();
+        let n = comparable.len().max(1) as f64;
         let words: Vec<String> = axes.iter().map(|(a, n)| format!("{a} {n}")).collect();
         let _ = writeln!(
             out,
-            "| {} | {} | {:.3} | {} | {:.2} |",
+            "| {} | {} | {:.3} | {} | {:.3} | {:.2} |",
             kind.trim_start_matches('~'),
             group.len(),
-            rejected as f64 / comparable.len().max(1) as f64,
+            f64::from(rejected) / n,
             words.join(", "),
+            shipped as f64 / n,
             1.0 - comparable.len() as f64 / group.len() as f64,
         );
     }

@@ -11,6 +11,8 @@ use super::profile::{Colour, HALF, LENGTH, Profile, apart, length, mean};
 /// How far a mixture may lie beyond its two colours, as a share of their difference: what
 /// resampling overshoots.
 const BEYOND: f32 = 0.12;
+/// Levels that another light may add or take; more is another colour.
+const LIGHT_MAX: f32 = 30.0;
 /// Least depth at which the reference's colours are the product's own, in candidate pixels.
 const DEEP: usize = 2;
 /// Share of the outline that may have a rim of its own.
@@ -47,11 +49,15 @@ fn rim(shown: &[Colour; LENGTH], own: &[Colour; LENGTH]) -> f32 {
     let behind = mean(&shown[HALF + 5..]);
     // the candidate's own light, told where both show the product
     let (bright, plain) = (mean(&shown[..HALF - 5]), mean(&own[..HALF - 5]));
-    let shift: Colour = std::array::from_fn(|c| (bright[c] - plain[c]).clamp(-30.0, 30.0));
-    let mixtures: Vec<[Colour; 3]> = own[..HALF - DEEP]
+    let shift: Colour = std::array::from_fn(|c| bright[c] - plain[c]);
+    // another colour than the reference's is another fault: the rim is held against the colour
+    // that is there
+    let dyed = shift.iter().any(|c| c.abs() > LIGHT_MAX);
+    let (of, shift) = if dyed { (&shown[..HALF - 5], [0.0; 3]) } else { (&own[..HALF - DEEP], shift) };
+    let mixtures: Vec<[Colour; 3]> = of
         .iter()
-        .map(|own| {
-            let product = std::array::from_fn(|c| own[c] + shift[c]);
+        .map(|of| {
+            let product = std::array::from_fn(|c| of[c] + shift[c]);
             [product, half(product, behind), behind]
         })
         .collect();
