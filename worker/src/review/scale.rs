@@ -16,16 +16,17 @@ const SURE: f32 = 2.0;
 pub(super) fn measure(registration: &Registration, reference: &RgbImage, candidate: &RgbImage) -> Channel {
     let seen = if registration.scene { register::motions(reference, candidate) } else { None };
     let unclear = seen.is_some_and(|seen| seen.ratio.is_none());
-    let around = registration.surroundings.map(|around| [registration.similarity, around.similarity]);
-    let inliers = registration.surroundings.map_or(0, |around| around.inliers);
-    let cue = match registration.companion {
-        Some([product, other]) => {
-            Some(([product.similarity, other.similarity], other.inliers.min(product.inliers)))
+    let cue = match (registration.companion, registration.surroundings) {
+        (Some([product, other]), _) => {
+            Some((product.similarity, other.similarity, other.inliers.min(product.inliers)))
         }
         // a placement over things that moved apart is none of the product
-        None => around.filter(|_| !unclear).map(|pair| (pair, inliers)),
+        (None, Some(around)) if !unclear => {
+            Some((registration.similarity, around.similarity, around.inliers))
+        }
+        (None, Some(_) | None) => None,
     };
-    let cue = cue.map(|([product, other], inliers)| {
+    let cue = cue.map(|(product, other, inliers)| {
         let ratio = (product.scale / other.scale.max(1e-6)).ln();
         channel("scale_cue", ratio, ratio.abs(), inliers, None)
     });
