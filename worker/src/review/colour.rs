@@ -22,6 +22,8 @@ const PART_MIN: f32 = 0.012;
 /// which a part without them counts all the same.
 const SOLID_MIN: usize = 24;
 const THIN_MAX: f32 = 0.25;
+/// Half the width of the gaps in a surface, in frame pixels, over which it is one all the same.
+const MESH: u32 = 2;
 /// Share of a light-like colour change that counts as drift.
 const LIGHT_SHARE: f32 = 0.5;
 /// Largest believable gain of one channel between two photos of a shop, as a logarithm.
@@ -175,8 +177,7 @@ fn parts(frame: &Frame) -> Vec<Part> {
             }
         }
         let smallest = (PART_MIN * inside.len() as f32) as u64;
-        // where surfaces meet, resampling and compression mix their colours
-        let solid = mask::erode(&layer, 2);
+        let solid = Solid::of(&layer);
         found.extend(part(frame, &members, &solid, inside.len()));
         let opened = mask::open(&layer, 1);
         let labelled = mask::label(&opened);
@@ -193,14 +194,43 @@ fn parts(frame: &Frame) -> Vec<Part> {
     found
 }
 
+/// Where a surface shows its own colour: where surfaces meet, resampling and compression mix
+/// theirs.
+struct Solid {
+    /// Well inside the surface.
+    own: image::GrayImage,
+    /// The same, its gaps aside, for a surface that is a mesh all over, woven or perforated.
+    mesh: image::GrayImage,
+}
+
+impl Solid {
+    fn of(layer: &image::GrayImage) -> Solid {
+        Solid { own: mask::erode(layer, 2), mesh: mask::erode(&mask::close(layer, MESH), 2) }
+    }
+
+    /// Those of a part's pixels that its colour is read from.
+    fn of_part(&self, pixels: &[usize]) -> Vec<usize> {
+        let within = |solid: &image::GrayImage| -> Vec<usize> {
+            pixels.iter().copied().filter(|&i| solid.as_raw()[i] > 127).collect()
+        };
+        let own = within(&self.own);
+        if own.len() >= SOLID_MIN {
+            return own;
+        }
+        // the seam between two surfaces has gaps as well, but hardly anything inside
+        let mesh = within(&self.mesh);
+        if 2 * mesh.len() > pixels.len() { mesh } else { own }
+    }
+}
+
 /// A part from its pixels; its colours are those of its `solid` pixels. A part that has
 /// hardly any is too thin for its colour to be known.
-fn part(frame: &Frame, pixels: &[usize], solid: &image::GrayImage, total: usize) -> Option<Part> {
+fn part(frame: &Frame, pixels: &[usize], solid: &Solid, total: usize) -> Option<Part> {
     let share = pixels.len() as f32 / total as f32;
     if share < PART_MIN || pixels.len() < 20 {
         return None;
     }
-    let kept: Vec<usize> = pixels.iter().copied().filter(|&i| solid.as_raw()[i] > 127).collect();
+    let kept = solid.of_part(pixels);
     let pixels = if kept.len() >= SOLID_MIN {
         &kept[..]
     } else if share > THIN_MAX {
