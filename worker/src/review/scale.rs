@@ -3,7 +3,7 @@
 //! axis is not comparable.
 
 use image::RgbImage;
-use packshot_imaging::register::{self, Motions, Registration};
+use packshot_imaging::register::{self, Motions, Registration, Similarity};
 use packshot_pipeline::finding::{Axis, Region};
 
 use super::channel::{Channel, Metric};
@@ -16,20 +16,15 @@ const SURE: f32 = 2.0;
 pub(super) fn measure(registration: &Registration, reference: &RgbImage, candidate: &RgbImage) -> Channel {
     let seen = if registration.scene { register::motions(reference, candidate) } else { None };
     let unclear = seen.is_some_and(|seen| seen.ratio.is_none());
-    let cue = match (registration.companion, registration.surroundings) {
-        (Some([product, other]), _) => {
-            Some((product.similarity, other.similarity, other.inliers.min(product.inliers)))
-        }
-        // a placement over things that moved apart is none of the product
-        (None, Some(around)) if !unclear => {
-            Some((registration.similarity, around.similarity, around.inliers))
-        }
-        (None, Some(_) | None) => None,
-    };
-    let cue = cue.map(|(product, other, inliers)| {
-        let ratio = (product.scale / other.scale.max(1e-6)).ln();
-        channel("scale_cue", ratio, ratio.abs(), inliers, None)
+    let ratio = |product: Similarity, other: Similarity| (product.scale / other.scale.max(1e-6)).ln();
+    let things = registration.companion.map(|[product, other]| {
+        (ratio(product.similarity, other.similarity), other.inliers.min(product.inliers))
     });
+    // a placement over things that moved apart is none of the product
+    let around = registration.surroundings.filter(|_| !unclear);
+    let around = around.map(|a| (ratio(registration.similarity, a.similarity), a.inliers));
+    let cue = [things, around].into_iter().flatten().max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
+    let cue = cue.map(|(ratio, inliers)| channel("scale_cue", ratio, ratio.abs(), inliers, None));
     let scene = seen.map_or_else(|| Channel::silent(Axis::Scale), of_motions);
     match cue {
         Some(cue) => Channel {
