@@ -61,13 +61,16 @@ fn every_edit_operation_explains_its_settings() {
         "style",
         "harmonise",
     ] {
-        let out = shop.packshot(&["edit", &image, "--op", op, "--set", "help", "--out", "x.png"]);
+        let out = shop.packshot(&["edit", "--op", op, "--set", "help"]);
         assert_eq!(out.status.code(), Some(0), "{op}: {}", stderr(&out));
         let bad =
             shop.packshot(&["edit", &image, "--op", op, "--set", "no_such_setting=1", "--out", "x.png"]);
         assert_eq!(bad.status.code(), Some(1), "{op}: {}", stderr(&bad));
         assert!(stderr(&bad).contains("no_such_setting"), "{op}: {}", stderr(&bad));
     }
+    let nowhere = shop.packshot(&["edit", &image, "--op", "crop", "--set", "ratio=1:1"]);
+    assert_eq!(nowhere.status.code(), Some(1), "{}", stderr(&nowhere));
+    assert!(stderr(&nowhere).contains("--out FILE"), "{}", stderr(&nowhere));
     assert!(!shop.path("x.png").exists());
 }
 

@@ -24,12 +24,16 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Complete);
     }
     let settings = parse(&arguments.settings)?;
+    let (Some(image), Some(out)) = (&arguments.image, &arguments.out) else {
+        return Err(Failure::usage(anyhow!("what to edit or where the result goes is not said"))
+            .hint("name the image and `--out FILE`"));
+    };
     let model = if edit::cuts_out(op) {
         session::matting(&session::settings(arguments.config.as_deref(), Vec::new())?.matting)?
     } else {
         None
     };
-    let photo = images::read(&arguments.image)?;
+    let photo = images::read(image)?;
     let mask = arguments.mask.as_deref().map(images::read_mask).transpose()?;
     let picture = picture(op, &settings)?;
     let edited = edit::apply(&EditRequest {
@@ -52,11 +56,11 @@ pub fn edit(arguments: &EditArgs) -> Result<Exit, Failure> {
             failure
         }
     })?;
-    images::write(&arguments.out, &edited.image, edited.alpha.as_ref())?;
+    images::write(out, &edited.image, edited.alpha.as_ref())?;
     for note in &edited.notes {
         terminal::note(note);
     }
-    terminal::note(format!("wrote {}", arguments.out.display()));
+    terminal::note(format!("wrote {}", out.display()));
     Ok(Exit::Complete)
 }
 

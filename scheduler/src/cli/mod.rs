@@ -175,7 +175,8 @@ pub struct CompareArgs {
 #[derive(Args, Debug)]
 pub struct EditArgs {
     /// The image to edit
-    pub image: PathBuf,
+    #[arg(required_unless_present = "settings")]
+    pub image: Option<PathBuf>,
     /// Operation: cutout, background, replace-background, erase, retouch, upscale, restore,
     /// outpaint, crop, compose, style, harmonise
     #[arg(long, value_name = "OP")]
@@ -187,8 +188,8 @@ pub struct EditArgs {
     #[arg(long = "set", value_name = "key=value")]
     pub settings: Vec<String>,
     /// Where the result goes; its extension chooses the format (png, jpg, webp)
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "settings")]
+    pub out: Option<PathBuf>,
     /// Settings file (TOML, YAML or JSON), of which `matting` counts
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
