@@ -368,3 +368,28 @@ fn background_gain(frame: &Frame) -> Option<[f32; 3]> {
     }
     Some(gain)
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, Luma};
+
+    use super::*;
+
+    /// The pixels of a drawn part, and those that its colour is read from.
+    fn kept(on: impl Fn(u32, u32) -> bool) -> (usize, usize) {
+        let layer = GrayImage::from_fn(60, 60, |x, y| Luma([if on(x, y) { 255 } else { 0 }]));
+        let pixels: Vec<usize> = (0..3600).filter(|&i| layer.as_raw()[i] > 0).collect();
+        (pixels.len(), Solid::of(&layer).of_part(&pixels).len())
+    }
+
+    #[test]
+    fn a_mesh_has_a_colour_and_a_seam_has_none() {
+        let within = |x: u32, y: u32| (10..50).contains(&x) && (10..50).contains(&y);
+        let (all, plain) = kept(within);
+        assert!(all == 1600 && plain == 36 * 36, "{plain}");
+        let (all, mesh) = kept(|x, y| within(x, y) && (x % 3 > 0 || y % 3 > 0));
+        assert!(2 * mesh > all, "{mesh} of {all}");
+        let (_, seam) = kept(|x, y| within(x, y) && matches!(y, 20 | 21 | 25 | 26));
+        assert_eq!(seam, 0);
+    }
+}

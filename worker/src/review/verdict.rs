@@ -52,14 +52,16 @@ pub fn decide(channels: &[Channel], extent: &Extent, role: Option<Role>, thresho
     }
 }
 
-/// Keeps of findings of one axis that say the same, or part of it, the heaviest.
+/// Keeps of findings of one axis that say the same of one place, or part of it, the heaviest.
 fn said_once(findings: &mut Vec<(f64, Finding)>) {
     let mut at = 0;
     while at < findings.len() {
         let (before, rest) = findings.split_at(at);
         let said = &rest[0].1;
-        let known = |(_, f): &(f64, Finding)| f.axis == said.axis && f.evidence.contains(&said.evidence);
-        if before.iter().any(known) {
+        let known = |f: &Finding| {
+            (f.axis, f.region) == (said.axis, said.region) && f.evidence.contains(&said.evidence)
+        };
+        if before.iter().any(|(_, before)| known(before)) {
             findings.remove(at);
         } else {
             at += 1;
@@ -238,19 +240,26 @@ mod tests {
 
     #[test]
     fn one_sentence_is_said_once() {
-        let metric = |value, evidence: &str| Metric {
+        let metric = |value, evidence: &str, region| Metric {
             name: "m",
             value,
-            region: None,
+            region,
             evidence: evidence.to_owned(),
             cure: None,
         };
-        let metrics = vec![metric(2.0, "a mark"), metric(4.0, "a mark added"), metric(3.0, "a mark added")];
+        let elsewhere = Some(Region { x: 5, y: 5, w: 9, h: 9 });
+        let metrics = vec![
+            metric(2.0, "a mark", None),
+            metric(4.0, "a mark added", None),
+            metric(3.0, "a mark added", None),
+            metric(2.5, "a mark added", elsewhere),
+        ];
         let other = channel(Axis::Claim, 1.5, None);
         let feature = Channel { axis: Axis::Feature, metrics, violations: Vec::new(), confidence: 1.0 };
         let review = check(&[feature, other], &Extent::Whole, "regenerate");
         let said: Vec<&str> = review.findings.iter().map(|f| f.evidence.as_str()).collect();
-        assert_eq!(said, ["a mark added", "something"]);
+        assert_eq!(said, ["a mark added", "a mark added", "something"]);
+        assert_eq!(review.findings[1].region, elsewhere);
         assert!((review.findings[0].value - 4.0).abs() < 1e-9);
     }
 

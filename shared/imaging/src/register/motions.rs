@@ -164,3 +164,55 @@ fn bounds(matches: &[Match]) -> Option<(f32, f32, f32, f32)> {
         (b.0.min(m.to.0), b.1.min(m.to.1), b.2.max(m.to.0), b.3.max(m.to.1))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+    use image::Rgb;
+
+    use super::*;
+
+    /// A board full of discs, each of its own lightness.
+    fn marks(u: f32, v: f32) -> u8 {
+        let (i, j) = ((u / 17.0) as u32, (v / 13.0) as u32);
+        let hash = (i.wrapping_mul(2_654_435_761) ^ j.wrapping_mul(40_503)).wrapping_mul(97) >> 7;
+        let disc = ((u % 17.0) - 8.0).hypot((v % 13.0) - 6.0) < 4.5;
+        if disc { (hash % 200) as u8 } else { 120 }
+    }
+
+    /// The board, and beside it a square thing `size` times as large as usual, with marks or
+    /// without.
+    fn scene(size: f32, marked: bool) -> RgbImage {
+        RgbImage::from_fn(640, 320, |x, y| {
+            let (x, y) = (x as f32 + 0.5, y as f32 + 0.5);
+            let (u, v) = ((x - 470.0) / size + 70.0, (y - 160.0) / size + 70.0);
+            let level = if (30.0..270.0).contains(&x) && (40.0..280.0).contains(&y) {
+                marks(x, y)
+            } else if (0.0..140.0).contains(&u) && (0.0..140.0).contains(&v) {
+                if marked { marks(u + 340.0, v + 260.0) } else { 60 }
+            } else {
+                236
+            };
+            Rgb([level; 3])
+        })
+    }
+
+    #[test]
+    fn a_thing_that_grew_is_measured_and_one_without_marks_is_unclear() {
+        let ratio =
+            |size, marked| motions(&scene(1.0, marked), &scene(size, marked)).expect("the same scene").ratio;
+        assert_eq!(ratio(1.0, true), Some(0.0));
+        assert_eq!(ratio(1.0, false), Some(0.0));
+        let grown = ratio(1.2, true).expect("its marks are found again");
+        assert!((grown - 1.2_f32.ln()).abs() < 0.01, "{grown}");
+        assert_eq!(ratio(1.2, false), None);
+    }
+
+    #[test]
+    fn another_scene_says_nothing() {
+        let other = RgbImage::from_fn(640, 320, |x, y| Rgb([(x * 7 ^ y * 13) as u8; 3]));
+        assert!(motions(&scene(1.0, true), &other).is_none());
+        assert!(motions(&RgbImage::new(3, 3), &other).is_none());
+    }
+}
