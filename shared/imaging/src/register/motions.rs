@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn another_scene_says_nothing() {
-        let other = RgbImage::from_fn(640, 320, |x, y| Rgb([(x * 7 ^ y * 13) as u8; 3]));
+        let other = RgbImage::from_fn(640, 320, |x, y| Rgb([((x * 7) ^ (y * 13)) as u8; 3]));
         assert!(motions(&scene(1.0, true), &other).is_none());
         assert!(motions(&RgbImage::new(3, 3), &other).is_none());
     }
