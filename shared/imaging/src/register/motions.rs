@@ -60,8 +60,6 @@ pub fn motions(reference: &RgbImage, candidate: &RgbImage) -> Option<Motions> {
     let of = |indices: &[usize]| indices.iter().map(|&i| tentative[i]).collect::<Vec<Match>>();
     let scene_matches = of(&members);
     let scene_error = size_error(&scene_matches, &scene);
-    let left: Vec<Match> =
-        tentative.iter().filter(|m| !fit::agrees(m, &scene, 1.5 * reach)).copied().collect();
     let map = fit::affine_of(&scene_matches, scene.to_affine(), reach).unwrap_or_else(|| scene.to_affine());
     let found =
         |ratio, error, own, region| Some(Motions { ratio, error, inliers: (members.len(), own), region });
@@ -69,6 +67,8 @@ pub fn motions(reference: &RgbImage, candidate: &RgbImage) -> Option<Motions> {
         return found(Some(0.0), scene_error, 0, None);
     }
     let unclear = found(None, scene_error, 0, None);
+    let left: Vec<Match> =
+        tentative.iter().filter(|m| !fit::agrees(m, &scene, 1.5 * reach)).copied().collect();
     let Some((thing, chosen)) = fit::vote(&left, reach) else { return unclear };
     let thing_matches: Vec<Match> = chosen.iter().map(|&i| left[i]).collect();
     let error = size_error(&thing_matches, &thing).hypot(scene_error);
@@ -171,17 +171,10 @@ mod tests {
 
     use image::Rgb;
 
+    use super::super::tests::marks;
     use super::*;
 
-    /// A board full of discs, each of its own lightness.
-    fn marks(u: f32, v: f32) -> u8 {
-        let (i, j) = ((u / 17.0) as u32, (v / 13.0) as u32);
-        let hash = (i.wrapping_mul(2_654_435_761) ^ j.wrapping_mul(40_503)).wrapping_mul(97) >> 7;
-        let disc = ((u % 17.0) - 8.0).hypot((v % 13.0) - 6.0) < 4.5;
-        if disc { (hash % 200) as u8 } else { 120 }
-    }
-
-    /// The board, and beside it a square thing `size` times as large as usual, with marks or
+    /// A board with marks, and beside it a square thing `size` times as large as usual, with marks or
     /// without.
     fn scene(size: f32, marked: bool) -> RgbImage {
         RgbImage::from_fn(640, 320, |x, y| {

@@ -4,6 +4,14 @@
 use super::*;
 use image::{Luma, Rgb};
 
+/// Lightness of a board full of discs, each of its own.
+pub(super) fn marks(u: f32, v: f32) -> u8 {
+    let (i, j) = ((u / 17.0) as u32, (v / 13.0) as u32);
+    let hash = (i.wrapping_mul(2_654_435_761) ^ j.wrapping_mul(40_503)).wrapping_mul(97) >> 7;
+    let disc = ((u % 17.0) - 8.0).hypot((v % 13.0) - 6.0) < 4.5;
+    if disc { (hash % 200) as u8 } else { 120 }
+}
+
 /// A product with marks, drawn through an inverse map so that any placement is exact.
 fn draw(w: u32, h: u32, back: impl Fn(f32, f32) -> (f32, f32)) -> (RgbImage, GrayImage) {
     let mut rgb = RgbImage::from_pixel(w, h, Rgb([240, 240, 238]));
@@ -12,10 +20,7 @@ fn draw(w: u32, h: u32, back: impl Fn(f32, f32) -> (f32, f32)) -> (RgbImage, Gra
         for x in 0..w {
             let (u, v) = back(x as f32 + 0.5, y as f32 + 0.5);
             if (60.0..240.0).contains(&u) && (40.0..280.0).contains(&v) {
-                let (i, j) = ((u / 17.0) as u32, (v / 13.0) as u32);
-                let hash = (i.wrapping_mul(2_654_435_761) ^ j.wrapping_mul(40_503)).wrapping_mul(97) >> 7;
-                let disc = ((u % 17.0) - 8.0).hypot((v % 13.0) - 6.0) < 4.5;
-                let level = if disc { (hash % 200) as u8 } else { 120 };
+                let level = marks(u, v);
                 rgb.put_pixel(x, y, Rgb([level, level / 2 + 60, 90]));
                 mask.put_pixel(x, y, Luma([255]));
             }

@@ -90,6 +90,9 @@ pub(super) fn regained(
         return None;
     }
     let product = labels.select(|c| parts[c.label as usize].is_product());
+    if mask::area(&product) == 0 {
+        return None;
+    }
     let soft = soft_shade(image, background, &product, cut);
     let product = mask::open(&mask::difference(&product, &soft), 1);
     if mask::area(&product) == 0 {
@@ -116,6 +119,9 @@ fn soft_shade(image: &LabImage, background: &Background, product: &GrayImage, cu
         steepness(image, &part, |at| beside_cut.as_raw()[at] == 0)
             .is_some_and(|edge| edge.contrast > PENUMBRA_MIN && edge.ratio < SOFT_MAX * own.ratio)
     });
+    if mask::area(&soft) == 0 {
+        return soft;
+    }
     let passes = |at: usize| soft.as_raw()[at] > 0 && background.could_be_shadow(image, at);
     let followed = background.deepening(image, passes);
     let shade: Vec<bool> = followed.iter().zip(soft.as_raw()).map(|(f, s)| *f && *s > 0).collect();

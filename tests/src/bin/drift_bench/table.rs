@@ -121,10 +121,10 @@ fn harmless(out: &mut String, track: &str, pairs: &[&Measured], folds: &Folds) {
     for (kind, group) in groups {
         let comparable: Vec<&&Measured> = group.iter().filter(|m| m.row.uncomparable.is_none()).collect();
         let mut axes: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut rejected = 0u32;
+        let mut rejected = 0;
         for m in &comparable {
             let t = folds.for_product(&m.label.product);
-            rejected += u32::from(fit::fails(m, t));
+            rejected += usize::from(fit::fails(m, t));
             for axis in Axis::ALL {
                 if m.answers_for(axis) && fit::score(m, axis, t).is_some_and(|s| s >= t.limit(axis)) {
                     *axes.entry(axis.word()).or_default() += 1;
@@ -139,7 +139,7 @@ fn harmless(out: &mut String, track: &str, pairs: &[&Measured], folds: &Folds) {
             "| {} | {} | {:.3} | {} | {:.3} | {:.2} |",
             kind.trim_start_matches('~'),
             group.len(),
-            f64::from(rejected) / n,
+            rejected as f64 / n,
             words.join(", "),
             shipped as f64 / n,
             1.0 - comparable.len() as f64 / group.len() as f64,
